@@ -1,0 +1,44 @@
+"""An account as its owner configures it."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+class AccountLike(Protocol):
+    """Whatever has an `Account`'s attributes: a simulated account has them too."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def api_key(self) -> str: ...
+    @property
+    def secret(self) -> str: ...
+    @property
+    def exclusive(self) -> bool: ...
+    @property
+    def confirm(self) -> str: ...
+    @property
+    def lane(self) -> str: ...
+    @property
+    def uid(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One margin account and the key that acts for it. Secrets stay out of its repr."""
+
+    name: str
+    """Its identity in the journal; 1 to 64 of `A-Z a-z 0-9 . _ -`."""
+    api_key: str = field(kw_only=True, repr=False)
+    secret: str = field(kw_only=True, repr=False)
+    """An HMAC secret, or a PEM private key (RSA or Ed25519)."""
+    exclusive: bool = field(default=True, kw_only=True)
+    """Nothing else borrows or repays by hand on this account. Where that is not so, a matching
+    record proves nothing, and a lost answer may need a person."""
+    confirm: Literal["reply", "record"] = field(default="reply", kw_only=True)
+    """What confirms: the exchange's acknowledgement, or its record."""
+    lane: Literal["account", "pair"] = field(default="account", kw_only=True)
+    """What the exchange works through one at a time: the account (which is safe either way), or
+    each isolated pair by itself."""
+    uid: int | None = field(default=None, kw_only=True)
+    """The exchange's id of the account, if it is known."""

@@ -1,0 +1,100 @@
+"""What the exchange holds against this machine's address, whichever account asks.
+
+Bans (418), the firewall (403) and the weight of calls that count by address. One a scheduler: every
+account of it shares the address.
+"""
+
+from collections import deque
+from enum import Enum
+
+from .policy import Limits
+
+FIREWALL_WAIT_MS = 5 * 60_000
+"""After a 403 without a code, doubling with each in a row."""
+FIREWALL_WAIT_MAX_MS = 60 * 60_000
+BAN_WAIT_MS = 2 * 60_000
+"""After a 418 that does not say for how long: the shortest ban there is."""
+MINUTE_MS = 60_000
+
+
+class Purpose(Enum):
+    """Why something is read: the most of the minute's address weight it may leave spent.
+
+    A look decides whether a loan happened, so a fifth is kept for looks alone.
+    """
+
+    LOOK = 1.0
+    SWEEP = 0.8
+    DEBT = 0.7
+    PASS_THROUGH = 0.6
+    AUDIT = 0.05
+
+
+class Address:
+    """Whether anything may go out, and whether a read still fits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.ip_weight_per_minute * limits.ip_weight_share
+        self._spent: dict[str, deque[tuple[int, int]]] = {}
+        self._sums: dict[str, int] = {}
+        self._closed_until_ms = 0
+        self._closed_for = ""
+        self._firewalled_in_a_row = 0
+
+    # Bans; times are exchange epoch
+
+    def wait_ms(self, now_ms: int) -> int:
+        """Until anything may be sent; 0 is now."""
+        return max(0, self._closed_until_ms - now_ms)
+
+    def closed(self, now_ms: int) -> tuple[int, str] | None:
+        """Until when the address is closed and what for; None while it is open."""
+        if self._closed_until_ms <= now_ms:
+            return None
+        return self._closed_until_ms, self._closed_for
+
+    def ban(self, retry_after_ms: int | None, now_ms: int) -> int:
+        """The exchange answered 418; returns until when nothing is sent."""
+        return self.close(now_ms + (retry_after_ms or BAN_WAIT_MS), "banned")
+
+    def firewall(self, now_ms: int) -> int:
+        """The exchange's firewall answered 403; returns until when nothing is sent."""
+        wait_ms = min(FIREWALL_WAIT_MS << min(self._firewalled_in_a_row, 8), FIREWALL_WAIT_MAX_MS)
+        self._firewalled_in_a_row += 1
+        return self.close(now_ms + wait_ms, "firewalled")
+
+    def close(self, until_ms: int, cause: str) -> int:
+        """Nothing is sent before `until_ms`, or later if it was closed for longer already."""
+        if until_ms > self._closed_until_ms:
+            self._closed_until_ms, self._closed_for = until_ms, cause
+        return self._closed_until_ms
+
+    def went_through(self) -> None:
+        """The exchange answered like an exchange."""
+        self._firewalled_in_a_row = 0
+
+    # Weight that counts by address; times are `Clock.steady_ms`
+
+    def read_wait_ms(self, path: str, weight: int, purpose: Purpose, steady_ms: int) -> int:
+        """Until a read of this weight fits its endpoint's minute; 0 is now."""
+        spent = self._spent.get(path)
+        if not spent:
+            return 0
+        while spent and spent[0][0] <= steady_ms:
+            self._sums[path] -= spent.popleft()[1]
+        if self._sums[path] + weight <= self._limit * purpose.value or not spent:
+            return 0
+        return max(1, spent[0][0] - steady_ms)
+
+    def charge(self, path: str, weight: int, steady_ms: int) -> None:
+        """A read goes out."""
+        until_ms = steady_ms + MINUTE_MS
+        self._spent.setdefault(path, deque()).append((until_ms, weight))
+        self._sums[path] = self._sums.get(path, 0) + weight
+
+    def exhaust(self, path: str, retry_after_ms: int | None, steady_ms: int) -> None:
+        """The exchange refused a read of this endpoint for weight: none more before it says so."""
+        until_ms = steady_ms + (retry_after_ms or MINUTE_MS)
+        weight = int(self._limit)
+        self._spent.setdefault(path, deque()).append((until_ms, weight))
+        self._sums[path] = self._sums.get(path, 0) + weight

@@ -1,0 +1,270 @@
+"""Binance's margin calls as values: requests are built here and replies are read here.
+
+Pure. What a reply means follows one whitelist: a 200 with an integer `tranId` happened, a 4xx with
+a known code did not, and everything that is not on the list may have happened.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from . import refusals
+from .events import Accepted, Lost, Refused
+from .model import Attempt, Entry, Kind, Transaction
+from .refusals import Disposition
+from .signing import Signer
+from .wire import HttpReply, HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One call and what it weighs. Weights change, so they are data."""
+
+    method: str
+    path: str
+    weight: int
+    counts_by: str
+    """`UID`: per account. `IP`: per address."""
+
+
+BORROW_REPAY = Endpoint("POST", "/sapi/v1/margin/borrow-repay", 1500, "UID")
+RECORDS = Endpoint("GET", "/sapi/v1/margin/borrow-repay", 10, "IP")
+INVENTORY = Endpoint("GET", "/sapi/v1/margin/available-inventory", 50, "UID")
+TIME = Endpoint("GET", "/api/v3/time", 1, "IP")
+
+TRAN_ID_MAX = 2**63 - 1
+PAGE_SIZE = 100
+"""The most records the exchange gives in one page."""
+
+
+class BadReply(Exception):
+    """A reply to a read that says nothing usable; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """An API key and what signs for it."""
+
+    api_key: str
+    signer: Signer
+
+    def __repr__(self) -> str:
+        return "<Credentials>"
+
+
+# Requests
+
+
+def borrow_repay_body(entry: Entry, amount: Decimal, timestamp_ms: int, recv_window_ms: int) -> str:
+    """The form of the call without its signature: what is kept and what is signed."""
+    parameters = {
+        "asset": entry.asset,
+        "isIsolated": "FALSE" if entry.symbol is None else "TRUE",
+        "amount": format(amount, "f"),  # str() would write small amounts with an exponent
+        "type": entry.kind.value,
+        "recvWindow": str(recv_window_ms),
+        "timestamp": str(timestamp_ms),
+    }
+    if entry.symbol is not None:
+        parameters["symbol"] = entry.symbol
+    return _encoded(parameters)
+
+
+def borrow_repay_request(attempt: Attempt, credentials: Credentials) -> HttpRequest:
+    """The attempt's one request: exactly its body, signed."""
+    body = attempt.body.encode("ascii")
+    signed = body + b"&signature=" + credentials.signer.sign(body).encode("ascii")
+    return HttpRequest(
+        method=BORROW_REPAY.method,
+        path=BORROW_REPAY.path,
+        headers={
+            "X-MBX-APIKEY": credentials.api_key,
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        body=signed,
+    )
+
+
+def records_request(
+    entry: Entry,
+    *,
+    any_asset: bool,
+    from_ms: int,
+    until_ms: int,
+    page: int,
+    timestamp_ms: int,
+    credentials: Credentials,
+) -> HttpRequest:
+    """One page, from 1, of the records of the entry's kind and pair in a window of time."""
+    parameters = {
+        "type": entry.kind.value,
+        "startTime": str(from_ms),
+        "endTime": str(until_ms),
+        "current": str(page),
+        "size": str(PAGE_SIZE),
+    }
+    if not any_asset:
+        parameters["asset"] = entry.asset
+    if entry.symbol is not None:
+        parameters["isolatedSymbol"] = entry.symbol
+    return _signed_get(RECORDS, parameters, timestamp_ms, credentials)
+
+
+def inventory_request(
+    *, is_isolated: bool, timestamp_ms: int, credentials: Credentials
+) -> HttpRequest:
+    parameters = {"type": "ISOLATED" if is_isolated else "MARGIN"}
+    return _signed_get(INVENTORY, parameters, timestamp_ms, credentials)
+
+
+def time_request() -> HttpRequest:
+    return HttpRequest(method=TIME.method, path=TIME.path)
+
+
+# Replies
+
+
+def outcome(reply: HttpReply) -> Accepted | Refused | Lost:
+    """What a reply to the borrow/repay call says of the attempt."""
+    answer = _json_object(reply.body)
+    if reply.status == 200:
+        tran_id = None if answer is None else answer.get("tranId")
+        if type(tran_id) is int and 0 < tran_id <= TRAN_ID_MAX:
+            return Accepted(tran_id)
+        return Lost("200 without a transaction id")
+    code = None if answer is None else answer.get("code")
+    if type(code) is not int:
+        code = None
+    message = _text(answer.get("msg")) if answer is not None else ""
+    if reply.status in {418, 429}:
+        return _limited(reply, -1003 if code is None else code, message)
+    if code is None:
+        return Lost(f"HTTP {reply.status} without a code", is_firewalled=reply.status == 403)
+    said = refusals.answer(code, message, reply.status)
+    disposition = refusals.refusal(code, reply.status).disposition
+    if not 400 <= reply.status < 500 or reply.status == 408:
+        return Lost(f"HTTP {reply.status} with code {code}", answer=said)
+    if disposition is Disposition.UNKNOWN:
+        return Lost(f"code {code}", answer=said)
+    return Refused(said, disposition, retry_after_ms(reply))
+
+
+def retry_after_ms(reply: HttpReply) -> int | None:
+    """The `Retry-After` header, which the exchange gives in whole seconds."""
+    value = reply.headers.get("retry-after", "")
+    return int(value) * 1000 if value.isascii() and value.isdigit() and len(value) < 9 else None
+
+
+def used_uid_weight(reply: HttpReply) -> int | None:
+    """What the exchange counts against the account in this endpoint's minute."""
+    value = reply.headers.get("x-sapi-used-uid-weight-1m", "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 12 else None
+
+
+def server_time_ms(reply: HttpReply) -> int:
+    """The exchange's time. Raises BadReply."""
+    value = _read(reply).get("serverTime")
+    if type(value) is not int or value <= 0:
+        raise BadReply("no serverTime in the reply")
+    return value
+
+
+def inventory(reply: HttpReply) -> Mapping[str, Decimal]:
+    """What can be lent, by asset. Raises BadReply."""
+    assets = _read(reply).get("assets")
+    if not isinstance(assets, dict):
+        raise BadReply("no assets in the reply")
+    return {asset: _decimal(amount) for asset, amount in assets.items()}
+
+
+def records(reply: HttpReply, kind: Kind) -> tuple[list[Transaction], int]:
+    """One page of records, and how many there are in all. Raises BadReply."""
+    answer = _read(reply)
+    rows, total = answer.get("rows"), answer.get("total")
+    if not isinstance(rows, list) or type(total) is not int:
+        raise BadReply("no rows in the reply")
+    return [_transaction(row, kind) for row in rows], total
+
+
+def _transaction(row: Any, kind: Kind) -> Transaction:
+    if not isinstance(row, dict):
+        raise BadReply("a record is no object")
+    tran_id, at_ms = row.get("txId"), row.get("timestamp")
+    asset, status, origin = row.get("asset"), row.get("status"), row.get("type")
+    if type(tran_id) is not int or type(at_ms) is not int:
+        raise BadReply("a record without txId or timestamp")
+    if not (isinstance(asset, str) and isinstance(status, str) and isinstance(origin, str)):
+        raise BadReply("a record without asset, status or type")
+    return Transaction(
+        tran_id=tran_id,
+        kind=kind,
+        origin=origin,
+        asset=asset,
+        symbol=row.get("isolatedSymbol") or None,
+        amount=_decimal(row.get("amount")),
+        status=status,
+        timestamp_ms=at_ms,
+    )
+
+
+def _limited(reply: HttpReply, code: int, message: str) -> Refused:
+    # Whatever the body says, a rate limit is answered before anything is executed.
+    said = refusals.answer(code, message or f"HTTP {reply.status}", reply.status)
+    return Refused(
+        said,
+        Disposition.LIMITED,
+        retry_after_ms(reply),
+        is_address_banned=reply.status == 418,
+    )
+
+
+def _read(reply: HttpReply) -> dict[str, Any]:
+    answer = _json_object(reply.body)
+    if reply.status != 200 or answer is None:
+        code = None if answer is None else answer.get("code")
+        raise BadReply(f"HTTP {reply.status}" + (f" with code {code}" if code else ""))
+    return answer
+
+
+def _signed_get(
+    endpoint: Endpoint, parameters: dict[str, str], timestamp_ms: int, credentials: Credentials
+) -> HttpRequest:
+    query = _encoded({**parameters, "timestamp": str(timestamp_ms)})
+    signature = credentials.signer.sign(query.encode("ascii"))
+    return HttpRequest(
+        method=endpoint.method,
+        path=endpoint.path,
+        query=f"{query}&signature={signature}",
+        headers={"X-MBX-APIKEY": credentials.api_key},
+    )
+
+
+def _encoded(parameters: Mapping[str, str]) -> str:
+    """Percent-encoded before it is signed, as the exchange requires since 2026-01."""
+    return "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _decimal(value: object) -> Decimal:
+    try:
+        amount = Decimal(value) if isinstance(value, str) else None
+    except InvalidOperation:
+        amount = None
+    if amount is None or not amount.is_finite():
+        raise BadReply("an amount that is no decimal")
+    return amount
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

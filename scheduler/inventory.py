@@ -1,0 +1,181 @@
+"""The gate of a starved asset: one a scheduler, shared by all its accounts.
+
+After the exchange refuses a borrow for want of inventory (-3045), borrows of that amount and more
+wait, whoever asks. Smaller ones may try, one at a time. Before a waiting one goes again the gate
+asks the cheap inventory call, and what now fits goes in the order of submission, one at a time, so
+that a refill that is not enough costs one refusal and not one an account.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .model import Entry, Kind
+from .policy import Policy
+
+Pool = tuple[str, bool]
+"""An asset and whether it is lent isolated: the exchange keeps the two inventories apart."""
+
+
+@dataclass(slots=True)
+class Shortage:
+    """What is known of one starved pool."""
+
+    refused: Decimal
+    """This amount and more was refused."""
+    wait_ms: int
+    retry_at_ms: int
+    """No waiting borrow goes before this."""
+    ask_wait_ms: int
+    ask_at_ms: int
+    available: Decimal | None = None
+    """What the exchange said it has, less what has been lent since; None until it was asked."""
+    fresh_until_ms: int = 0
+    """Until when `available` may send borrows off."""
+    trying: str | None = None
+    """The borrow in the air."""
+    waiting: dict[str, Entry] = field(default_factory=dict)
+    """Borrows that only the gate keeps from starting, by key."""
+
+    def first_that_fits(self, now_ms: int) -> Entry | None:
+        """The earliest submission that the last answer leaves room for."""
+        if self.available is None or now_ms >= self.fresh_until_ms:
+            return None
+        fitting = (e for e in self.waiting.values() if _amount(e) <= (self.available or 0))
+        return min(fitting, key=lambda entry: entry.seq, default=None)
+
+
+class InventoryGate:
+    """Which borrows may start while their asset is short."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._shortages: dict[Pool, Shortage] = {}
+
+    def may_start(self, entry: Entry, now_ms: int) -> bool:
+        """Whether the borrow may go now; if not, it is remembered as waiting.
+
+        To be asked of a borrow that nothing else keeps from starting.
+        """
+        shortage = self._of(entry)
+        if shortage is None or self._is_over(shortage, entry, now_ms):
+            return True
+        shortage.waiting[entry.key] = entry
+        if shortage.trying is not None:
+            return False
+        if _amount(entry) < shortage.refused:
+            return True
+        return now_ms >= shortage.retry_at_ms and shortage.first_that_fits(now_ms) is entry
+
+    def started(self, entry: Entry) -> None:
+        """The borrow is in the air."""
+        shortage = self._of(entry)
+        if shortage is not None:
+            shortage.trying = entry.key
+            del shortage.waiting[entry.key]
+
+    def refused(self, entry: Entry, now_ms: int) -> None:
+        """The exchange had not enough for it."""
+        policy, amount = self._policy, _amount(entry)
+        shortage = self._shortages.get(_pool(entry))
+        if shortage is None:
+            shortage = Shortage(amount, 0, 0, 0, 0)
+            self._shortages[_pool(entry)] = shortage
+        shortage.refused = min(shortage.refused, amount)
+        shortage.wait_ms = _doubled(
+            shortage.wait_ms, policy.starved_wait_ms, policy.starved_wait_max_ms
+        )
+        shortage.retry_at_ms = shortage.ask_at_ms = now_ms + shortage.wait_ms
+        shortage.ask_wait_ms = 0
+        shortage.available = None
+        shortage.trying = None
+
+    def ended(self, entry: Entry, *, was_lent: bool) -> None:
+        """The borrow is no longer in the air, and was not refused for want of inventory."""
+        shortage = self._of(entry)
+        if shortage is None or shortage.trying != entry.key:
+            return
+        shortage.trying = None
+        if was_lent:
+            shortage.wait_ms = shortage.ask_wait_ms = 0
+            if shortage.available is not None:
+                shortage.available -= _amount(entry)
+
+    def withdrawn(self, entry: Entry) -> None:
+        """The borrow is not waiting for inventory any more, or for something else as well."""
+        shortage = self._of(entry)
+        if shortage is not None:
+            shortage.waiting.pop(entry.key, None)
+
+    def due(self, now_ms: int) -> list[Pool]:
+        """Pools whose inventory should be asked for now."""
+        asks = ((pool, self._ask_ms(s, now_ms)) for pool, s in self._shortages.items())
+        return [pool for pool, ask_ms in asks if ask_ms is not None and ask_ms <= now_ms]
+
+    def wait_ms(self, now_ms: int) -> int | None:
+        """Until the next inventory call is due; None while nobody waits."""
+        asks = [self._ask_ms(shortage, now_ms) for shortage in self._shortages.values()]
+        soonest = min((ask_ms for ask_ms in asks if ask_ms is not None), default=None)
+        return None if soonest is None else max(0, soonest - now_ms)
+
+    def answered(self, pool: Pool, available: Decimal | None, now_ms: int) -> None:
+        """The inventory call said how much there is; None if it failed.
+
+        Without an answer the smallest in line may try, as plain back-off would have it.
+        """
+        shortage, policy = self._shortages[pool], self._policy
+        if available is None:
+            available = min(map(_amount, shortage.waiting.values()), default=None)
+        shortage.available = available
+        shortage.fresh_until_ms = now_ms + policy.inventory_fresh_ms
+        shortage.ask_wait_ms = _doubled(
+            shortage.ask_wait_ms, policy.inventory_ask_wait_ms, policy.inventory_ask_max_ms
+        )
+        shortage.ask_at_ms = now_ms + shortage.ask_wait_ms
+
+    def waiting_accounts(self) -> set[str]:
+        """Accounts with a borrow at the gate: after a change they are to choose again."""
+        return {e.account for s in self._shortages.values() for e in s.waiting.values()}
+
+    def asker(self, pool: Pool) -> str | None:
+        """The account whose key should ask: that of the first in line."""
+        waiting = self._shortages[pool].waiting.values()
+        first = min(waiting, key=lambda entry: entry.seq, default=None)
+        return None if first is None else first.account
+
+    def shortages(self) -> dict[Pool, Shortage]:
+        """What is short now."""
+        return dict(self._shortages)
+
+    def _ask_ms(self, shortage: Shortage, now_ms: int) -> int | None:
+        if not shortage.waiting or shortage.trying is not None:
+            return None
+        ask_ms = max(shortage.ask_at_ms, shortage.retry_at_ms)
+        if shortage.first_that_fits(now_ms) is not None:
+            return max(ask_ms, shortage.fresh_until_ms)  # what fits goes first
+        return ask_ms
+
+    def _is_over(self, shortage: Shortage, entry: Entry, now_ms: int) -> bool:
+        if shortage.waiting or shortage.trying is not None:
+            return False
+        is_over = now_ms >= shortage.retry_at_ms + self._policy.shortage_quiet_ms
+        if is_over:
+            del self._shortages[_pool(entry)]
+        return is_over
+
+    def _of(self, entry: Entry) -> Shortage | None:
+        if not self._shortages or entry.kind is not Kind.BORROW:
+            return None
+        return self._shortages.get(_pool(entry))
+
+
+def _pool(entry: Entry) -> Pool:
+    return entry.asset, entry.symbol is not None
+
+
+def _amount(entry: Entry) -> Decimal:
+    amount = entry.amount
+    return Decimal(0) if amount is None else amount
+
+
+def _doubled(wait_ms: int, first_ms: int, max_ms: int) -> int:
+    return min(wait_ms * 2 or first_ms, max_ms)

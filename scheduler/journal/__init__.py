@@ -1,0 +1,26 @@
+"""Where submissions are kept: one contract, several stores, chosen by a URL."""
+
+from ..errors import ConfigurationError
+from .memory import MemoryJournal
+from .protocol import Journal
+from .sqlite import SqliteJournal
+
+__all__ = ["Journal", "open_journal"]
+
+SQLITE = "sqlite:///"
+
+
+def open_journal(url: str) -> Journal:
+    """The journal that `url` names, not yet opened.
+
+    `sqlite:///scheduler.db` is a file relative to the current directory, `sqlite:////var/x.db` an
+    absolute one; `memory:` keeps everything in this process. Raises ConfigurationError for any
+    other form.
+    """
+    if url == "memory:":
+        return MemoryJournal()
+    if url.startswith(SQLITE) and len(url) > len(SQLITE):
+        return SqliteJournal(url.removeprefix(SQLITE))
+    raise ConfigurationError(
+        f"journal: {url!r} is no journal; use sqlite:///FILE, sqlite:////ABSOLUTE/FILE or memory:"
+    )

@@ -1,0 +1,148 @@
+"""A journal in memory: the contract without the durability, for tests and for trying things out."""
+
+import bisect
+from dataclasses import replace
+
+from ..model import Entry, Kind, State
+from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
+from .rows import history_detail, past_attempt
+
+
+class MemoryJournal:
+    """Implements `Journal`; everything in it ends with the process."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._in_order: list[Entry] = []
+        self._unfinished: dict[str, None] = {}
+        self._attempts: dict[str, dict[tuple[str, int], PastAttempt]] = {}
+        self._claims: dict[tuple[str, Kind, int], str] = {}
+        self._in_air: dict[str, str] = {}
+        self._history: dict[str, list[HistoryRow]] = {}
+        self._marks: dict[tuple[str, str], str] = {}
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def aclose(self) -> None:
+        """Nothing to close: what was kept can still be read."""
+
+    async def add(self, entry: Entry) -> Entry:
+        known = self._entries.get(entry.key)
+        if known is not None:
+            return known
+        kept = replace(entry, seq=len(self._in_order) + 1)
+        self._in_order.append(kept)
+        self._keep(kept, kept.submitted_at_ms)
+        return kept
+
+    async def update(self, *entries: Entry, at_ms: int) -> None:
+        for entry in entries:
+            if self._entries[entry.key].version != entry.version - 1:
+                raise StaleVersion(entry.key)
+        keys = {entry.key for entry in entries}
+        for entry in entries:
+            self._check_claim(entry, keys)
+            self._check_air(entry, keys)
+        for entry in entries:
+            self._release(self._entries[entry.key])
+        for entry in entries:
+            self._in_order[entry.seq - 1] = entry
+            self._keep(entry, at_ms)
+
+    async def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    async def find(
+        self,
+        *,
+        account: str | None = None,
+        state: State | None = None,
+        asset: str | None = None,
+        limit: int = 100,
+        before_seq: int | None = None,
+    ) -> list[Entry]:
+        end = len(self._in_order)
+        if before_seq is not None:
+            end = bisect.bisect_left(self._in_order, before_seq, key=lambda entry: entry.seq)
+        found: list[Entry] = []
+        for index in range(end - 1, -1, -1):
+            entry = self._in_order[index]
+            if (
+                (account is None or entry.account == account)
+                and (state is None or entry.state is state)
+                and (asset is None or entry.asset == asset)
+            ):
+                found.append(entry)
+                if len(found) == limit:
+                    break
+        return found
+
+    async def unfinished(self) -> list[Entry]:
+        return sorted((self._entries[key] for key in self._unfinished), key=lambda e: e.seq)
+
+    async def history(self, key: str) -> list[HistoryRow]:
+        return list(self._history.get(key, ()))
+
+    async def attempts_since(self, account: str, since_ms: int) -> list[PastAttempt]:
+        found = [
+            past
+            for past in self._attempts.get(account, {}).values()
+            if past.attempt.timestamp_ms >= since_ms
+            or past.attempt.ended_at_ms is None
+            or past.attempt.ended_at_ms >= since_ms
+        ]
+        return sorted(found, key=lambda past: past.attempt.timestamp_ms)
+
+    async def claimed(self, account: str, kind: Kind, tran_ids: frozenset[int]) -> dict[int, str]:
+        return {
+            tran_id: self._claims[account, kind, tran_id]
+            for tran_id in tran_ids
+            if (account, kind, tran_id) in self._claims
+        }
+
+    async def set_mark(self, scope: str, name: str, value: str | None) -> None:
+        if value is None:
+            self._marks.pop((scope, name), None)
+        else:
+            self._marks[scope, name] = value
+
+    async def marks(self) -> dict[tuple[str, str], str]:
+        return dict(self._marks)
+
+    def _check_claim(self, entry: Entry, changing: set[str]) -> None:
+        if entry.tran_id is None:
+            return
+        holder = self._claims.get((entry.account, entry.kind, entry.tran_id))
+        if holder is not None and holder not in changing:
+            raise TranIdClaimed(entry.tran_id, holder)
+
+    def _check_air(self, entry: Entry, changing: set[str]) -> None:
+        if entry.state is not State.SENT or entry.attempt is None:
+            return
+        in_air = self._in_air.get(entry.attempt.exclusion)
+        if in_air is not None and in_air not in changing:
+            raise AlreadyInAir(f"{in_air} is in the air on {entry.attempt.exclusion}")
+
+    def _release(self, before: Entry) -> None:
+        if before.tran_id is not None:
+            self._claims.pop((before.account, before.kind, before.tran_id), None)
+        if before.state is State.SENT and before.attempt is not None:
+            self._in_air.pop(before.attempt.exclusion, None)
+
+    def _keep(self, entry: Entry, at_ms: int) -> None:
+        self._entries[entry.key] = entry
+        if entry.is_final:
+            self._unfinished.pop(entry.key, None)
+        else:
+            self._unfinished[entry.key] = None
+        if entry.tran_id is not None:
+            self._claims[entry.account, entry.kind, entry.tran_id] = entry.key
+        if entry.attempt is not None:
+            if entry.state is State.SENT:
+                self._in_air[entry.attempt.exclusion] = entry.key
+            attempts = self._attempts.setdefault(entry.account, {})
+            attempts[entry.key, entry.attempt.number] = past_attempt(entry)
+        detail = history_detail(entry)
+        row = HistoryRow(entry.key, entry.version, at_ms, entry.state, detail)
+        self._history.setdefault(entry.key, []).append(row)

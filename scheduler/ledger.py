@@ -1,0 +1,184 @@
+"""The minute's weight of one account: what we have charged, until when, and what others spend.
+
+It is what keeps the account inside its budget. An attempt is charged from before it is sent until a
+minute after its answer: the exchange counted it at some moment in between, so whether its minutes
+are fixed or rolling, our sum is never below its own. (Charged from the send alone, attempts that
+were under way when the minute began slip out too early: 145 requests were measured in one minute.)
+
+Times are milliseconds of a clock that is never set; only its differences count.
+"""
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+
+from .policy import Limits
+
+MINUTE_MS = 60_000
+MARGIN_MS = 30
+"""On top of every minute, for two clocks that run at slightly different speeds."""
+UNANSWERED_MS = 30_000
+"""How long after its fence or its connection's end an unanswered attempt may still arrive."""
+QUIET_MIN_MS = 5_000
+"""The shortest quiet after a refusal for weight that does not say how long it lasts."""
+
+
+@dataclass(slots=True, eq=False)
+class Charge:
+    """One attempt's weight."""
+
+    weight: int
+    is_urgent: bool
+
+
+class Ledger:
+    """Whether one more request fits, and if not, how long until that can change."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.uid_weight_per_minute
+        self._weight = limits.request_weight
+        self._normal_limit = self._limit - limits.urgent_reserve * limits.request_weight
+        self._open: set[Charge] = set()
+        self._expiring: list[tuple[int, int, Charge]] = []
+        self._count = 0
+        self._own = 0
+        self._own_normal = 0
+        self._foreign: deque[tuple[int, int]] = deque()  # (seen at, weight), weights falling
+        self._blocked_until_ms = 0
+        self._blocks_in_a_row = 0
+
+    # What is spent
+
+    def own(self, now_ms: int) -> int:
+        """The weight of our own attempts that the exchange may be counting."""
+        self._expire(now_ms)
+        return self._own
+
+    def foreign(self, now_ms: int) -> int:
+        """The most that others were seen to have spent in any of the last minute's replies."""
+        while self._foreign and self._foreign[0][0] <= now_ms - MINUTE_MS:
+            self._foreign.popleft()
+        return self._foreign[0][1] if self._foreign else 0
+
+    def wait_ms(self, now_ms: int, *, is_urgent: bool) -> int:
+        """0 if one more request fits; else how long until asking again can help."""
+        blocked_ms = self._blocked_until_ms - now_ms
+        if blocked_ms > 0:
+            return blocked_ms
+        own, foreign = self.own(now_ms), self.foreign(now_ms)
+        fits = own + foreign + self._weight <= self._limit and (
+            is_urgent or self._own_normal + self._weight <= self._normal_limit
+        )
+        return 0 if fits else self._until_next_change(now_ms)
+
+    def blocked_until_ms(self) -> int:
+        return self._blocked_until_ms
+
+    def starts_at_ms(self, now_ms: int, ahead: int, gap_ms: int, *, is_urgent: bool) -> int:
+        """When a request with `ahead` others before it would start, if every wait but the certain
+        ones is nil: the pace, the weight that is charged now, and theirs once they are sent."""
+        limit = self._limit if is_urgent else self._normal_limit
+        self._expire(now_ms)
+        spent = self._own if is_urgent else self._own_normal
+        slots = max(1, (limit - self.foreign(now_ms)) // self._weight)
+        free = max(0, slots - -(-spent // self._weight))
+        rounds, place = divmod(ahead, slots)
+        start_ms = max(now_ms, self._blocked_until_ms)
+        if place < free:
+            at_ms = start_ms + place * gap_ms
+        else:
+            expiries = sorted(until_ms for until_ms, _, _ in self._expiring)
+            index = min(place - free, len(expiries) - 1)
+            freed_ms = expiries[index] if expiries else start_ms + MINUTE_MS
+            at_ms = max(start_ms + place * gap_ms, freed_ms)
+        return at_ms + rounds * (MINUTE_MS + MARGIN_MS)
+
+    # What happens
+
+    def start(self, *, is_urgent: bool) -> Charge:
+        """Charge an attempt that is about to become durable."""
+        charge = Charge(self._weight, is_urgent)
+        self._open.add(charge)
+        self._count_in(charge)
+        return charge
+
+    def drop(self, charge: Charge) -> None:
+        """The attempt never left: it costs nothing."""
+        self._open.discard(charge)
+        self._count_out(charge)
+
+    def end(self, charge: Charge, now_ms: int) -> None:
+        """The attempt was answered."""
+        self._expire_at(charge, now_ms + MINUTE_MS + MARGIN_MS)
+
+    def lose(self, charge: Charge, now_ms: int, fence_ms: int) -> None:
+        """The attempt's connection is closed and its answer never came; `fence_ms` is its fence on
+        this clock. It may still be on its way."""
+        self._expire_at(charge, max(now_ms, fence_ms) + UNANSWERED_MS + MINUTE_MS + MARGIN_MS)
+
+    def restore(self, until_ms: int, *, is_urgent: bool) -> None:
+        """Charge an attempt of an earlier process."""
+        charge = Charge(self._weight, is_urgent)
+        self._count_in(charge)
+        self._expire_at(charge, until_ms)
+
+    def observe(self, used: int, now_ms: int) -> None:
+        """A reply's header says how much of the minute is spent, by us and by others."""
+        foreign = max(0, used - self.own(now_ms))
+        while self._foreign and self._foreign[-1][1] <= foreign:
+            self._foreign.pop()
+        if foreign:
+            self._foreign.append((now_ms, foreign))
+
+    def block(self, until_ms: int) -> None:
+        """The exchange refused for weight: nothing of this account starts before `until_ms`."""
+        self._blocked_until_ms = max(self._blocked_until_ms, until_ms)
+        self._blocks_in_a_row += 1
+
+    @property
+    def blocks_in_a_row(self) -> int:
+        """Refusals for weight since the last attempt that was not."""
+        return self._blocks_in_a_row
+
+    def went_through(self) -> None:
+        self._blocks_in_a_row = 0
+
+    # Upkeep
+
+    def _until_next_change(self, now_ms: int) -> int:
+        changes = [self._expiring[0][0]] if self._expiring else []
+        if self._foreign:
+            changes.append(self._foreign[0][0] + MINUTE_MS)
+        # With neither, all the weight is in the air, or the limit is below one request.
+        return max(1, min(changes, default=now_ms + MINUTE_MS) - now_ms)
+
+    def _expire(self, now_ms: int) -> None:
+        while self._expiring and self._expiring[0][0] <= now_ms:
+            self._count_out(heapq.heappop(self._expiring)[2])
+
+    def _expire_at(self, charge: Charge, until_ms: int) -> None:
+        self._open.discard(charge)
+        self._count += 1
+        heapq.heappush(self._expiring, (until_ms, self._count, charge))
+
+    def _count_in(self, charge: Charge) -> None:
+        self._own += charge.weight
+        if not charge.is_urgent:
+            self._own_normal += charge.weight
+
+    def _count_out(self, charge: Charge) -> None:
+        self._own -= charge.weight
+        if not charge.is_urgent:
+            self._own_normal -= charge.weight
+
+
+def limited_until_ms(retry_after_ms: int | None, now_ms: int, in_a_row: int) -> int:
+    """Until when nothing of an account is sent after a refusal for weight, in exchange time.
+
+    As long as the exchange says. If it does not: until its next clock minute and at least 5 s, and
+    twice as long with every further refusal in a row, because going on after 429 earns a ban.
+    """
+    if retry_after_ms is not None:
+        return now_ms + retry_after_ms
+    rest_ms = MINUTE_MS - now_ms % MINUTE_MS
+    return now_ms + (max(rest_ms, QUIET_MIN_MS) << min(in_a_row, 4))

@@ -1,0 +1,340 @@
+"""The rules: everything that moves a submission from one state to another is in this file.
+
+`advance` is one `match` on (state, event), a line a rule. It decides and touches nothing: the time
+is an argument, the answer is a new entry and what to do next. The diagram in the README is drawn
+from the table `MOVES`, which a test holds against `advance`.
+"""
+
+from dataclasses import replace
+
+from .events import (
+    Accepted,
+    Action,
+    CancelRequested,
+    Chosen,
+    ClaimLost,
+    ClaimRefused,
+    DeadlinePassed,
+    Event,
+    Finish,
+    Hold,
+    LookedUp,
+    LookUpFailed,
+    Lost,
+    NotSent,
+    Refused,
+    Release,
+    Resolved,
+    Send,
+    Settle,
+    Started,
+    StopAccount,
+)
+from .model import Attempt, Entry, Evidence, Outcome, State, Transaction
+from .policy import Policy
+from .reconcile import candidates
+from .refusals import Disposition
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset(
+        {
+            State.SENT,
+            State.EXPIRED,
+            State.CANCELLED,
+            State.REJECTED,
+            State.NOT_EXECUTED,
+        }
+    ),
+    State.SENT: frozenset(
+        {
+            State.CONFIRMED,
+            State.ACCEPTED,
+            State.REJECTED,
+            State.QUEUED,
+            State.UNKNOWN,
+            State.UNRESOLVED,
+        }
+    ),
+    State.ACCEPTED: frozenset({State.CONFIRMED, State.REJECTED, State.UNRESOLVED}),
+    State.UNKNOWN: frozenset({State.CONFIRMED, State.NOT_EXECUTED, State.QUEUED, State.UNRESOLVED}),
+    State.UNRESOLVED: frozenset(
+        {State.CONFIRMED, State.NOT_EXECUTED, State.QUEUED, State.REJECTED}
+    ),
+    # The one way out of a final state: it was matched to a record, and the exchange then gave that
+    # transaction to another submission by name.
+    State.CONFIRMED: frozenset({State.UNKNOWN}),
+}
+"""From each state, the states it can move to."""
+
+UNDECIDED = frozenset({State.ACCEPTED, State.UNKNOWN, State.UNRESOLVED})
+"""States that looks at the records can move on."""
+
+
+def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[Entry, Action | None]:
+    """The entry after the event, with the next version, and what to do about it.
+
+    An entry that comes back as it was needs no write. An event that cannot happen in the entry's
+    state is a bug and raises AssertionError.
+    """
+    match entry.state, event:
+        case State.QUEUED, Chosen(attempt):
+            return _next(entry, State.SENT, attempt=attempt, attempts=entry.attempts + 1), Send()
+        case State.QUEUED, CancelRequested():
+            return _final(entry, State.CANCELLED, now_ms, "caller", "cancelled"), Finish()
+        case State.QUEUED, DeadlinePassed():
+            return _out_of_time(entry, now_ms), Finish()
+
+        case State.SENT, Accepted(tran_id) if policy.confirm == "record":
+            return _accepted(entry, tran_id, policy, now_ms), Settle()
+        case State.SENT, Accepted(tran_id):
+            return _acknowledged(entry, tran_id, now_ms), Finish()
+        case State.SENT, Refused():
+            return _refused(entry, event, policy, now_ms)
+        case State.SENT, NotSent(reason):
+            return _never_left(entry, reason, now_ms), Hold(NotSent)
+        case State.SENT, Lost(reason):
+            return _unknown(replace(entry, answer=event.answer), reason, policy, now_ms), Settle()
+        case State.SENT, Started():  # the process died with an attempt in the air
+            return _unknown(entry, "restarted before the answer", policy, now_ms), Settle()
+        case State.SENT, ClaimRefused(tran_id, holder):
+            why = f"answered with tranId {tran_id}, which {holder} was answered with before"
+            return _needs_person(_ended(entry, Outcome.ANSWERED, now_ms), why, now_ms), Settle()
+
+        case ((State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED), Started()):
+            return entry, Settle()
+        case ((State.ACCEPTED | State.UNRESOLVED), LookedUp()) if entry.tran_id is not None:
+            return _look_for_acknowledged(entry, event, policy, now_ms)
+        case ((State.UNKNOWN | State.UNRESOLVED), LookedUp()) if not entry.needs_person:
+            return _look_for_lost(entry, event, policy, now_ms)
+        case ((State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED), LookUpFailed(reason)):
+            return _look_again(entry, policy, now_ms, reason, failed=True), Settle()
+        case ((State.UNKNOWN | State.UNRESOLVED), Resolved(state, tran_id, because)):
+            entry = replace(entry, tran_id=tran_id)
+            return _final(entry, state, now_ms, "operator", because), Finish()
+
+        case State.CONFIRMED, ClaimLost(claimant):
+            why = f"its transaction {entry.tran_id} was answered to {claimant}"
+            entry = replace(entry, tran_id=None, finished_at_ms=None)
+            return _search(_noted(entry, now_ms, "journal", why), policy, now_ms), Settle()
+    raise AssertionError(f"{type(event).__name__} cannot happen in {entry.state}")
+
+
+def may_resolve_from_ms(entry: Entry, policy: Policy) -> int:
+    """Before this exchange time a person cannot know either: the attempt may still be executed."""
+    assert entry.attempt is not None
+    return entry.attempt.fence_ms + policy.conclusive_after_ms
+
+
+def was_matched(entry: Entry) -> bool:
+    """Whether its transaction id comes from a match or a person, not from a direct reply."""
+    return entry.tran_id is not None and not any(e.source == "reply" for e in entry.evidence)
+
+
+# Answers
+
+
+def _acknowledged(entry: Entry, tran_id: int, now_ms: int) -> Entry:
+    entry = replace(_ended(entry, Outcome.ANSWERED, now_ms), tran_id=tran_id, answer=None)
+    return _final(entry, State.CONFIRMED, now_ms, "reply", f"tranId {tran_id}")
+
+
+def _accepted(entry: Entry, tran_id: int, policy: Policy, now_ms: int) -> Entry:
+    entry = replace(_ended(entry, Outcome.ANSWERED, now_ms), tran_id=tran_id, answer=None)
+    entry = _noted(entry, now_ms, "reply", f"tranId {tran_id}")
+    return _next(
+        entry,
+        State.ACCEPTED,
+        searching_since_ms=now_ms,
+        looks=0,
+        look_not_before_ms=now_ms + policy.look_wait_ms,
+    )
+
+
+def _refused(entry: Entry, event: Refused, policy: Policy, now_ms: int) -> tuple[Entry, Action]:
+    entry = replace(_ended(entry, Outcome.ANSWERED, now_ms), answer=event.answer)
+    said = f"{event.answer.code} {event.answer.message}"
+    match event.disposition:
+        case Disposition.TERMINAL:
+            return _final(entry, State.REJECTED, now_ms, "reply", said), Finish()
+        case Disposition.STOPS_ACCOUNT:
+            return _final(entry, State.REJECTED, now_ms, "reply", said), StopAccount()
+        case Disposition.STARVED:
+            return _next(entry, State.QUEUED), Release()
+        case Disposition.CLOCK if entry.clock_refusals + 1 >= policy.clock_refusals_max:
+            return _final(entry, State.REJECTED, now_ms, "reply", said), Finish()
+        case Disposition.CLOCK:
+            count = entry.clock_refusals + 1
+            return _next(entry, State.QUEUED, clock_refusals=count), Hold(Disposition.CLOCK)
+        case Disposition.BUSY | Disposition.LIMITED:
+            return _next(entry, State.QUEUED), Hold(event.disposition)
+    raise AssertionError(f"{event.disposition} is no refusal")
+
+
+def _never_left(entry: Entry, reason: str, now_ms: int) -> Entry:
+    entry = _ended(entry, Outcome.NEVER_LEFT, now_ms)
+    return _next(entry, State.QUEUED, attempts=entry.attempts - 1)
+
+
+def _out_of_time(entry: Entry, now_ms: int) -> Entry:
+    if entry.answer is not None:
+        said = f"time ran out after {entry.answer.code} {entry.answer.message}"
+        return _final(entry, State.REJECTED, now_ms, "deadline", said)
+    if entry.was_absent:
+        said = "time ran out after an attempt that is proven absent"
+        return _final(entry, State.NOT_EXECUTED, now_ms, "deadline", said)
+    return _final(entry, State.EXPIRED, now_ms, "deadline", "never sent")
+
+
+# Looks
+
+
+def _unknown(entry: Entry, reason: str, policy: Policy, now_ms: int) -> Entry:
+    entry = _noted(_ended(entry, Outcome.LOST, now_ms), now_ms, "reply", f"lost: {reason}")
+    return _search(entry, policy, now_ms)
+
+
+def _search(entry: Entry, policy: Policy, now_ms: int) -> Entry:
+    return _next(
+        entry,
+        State.UNKNOWN,
+        looks=0,
+        absent_at_ms=None,
+        searching_since_ms=now_ms,
+        look_not_before_ms=now_ms + policy.look_wait_ms,
+    )
+
+
+def _look_for_lost(
+    entry: Entry, look: LookedUp, policy: Policy, now_ms: int
+) -> tuple[Entry, Action]:
+    found = candidates(entry, look.records, look.claimed, policy)
+    if len(found) > 1:
+        ids = ", ".join(str(record.tran_id) for record in found)
+        return _needs_person(entry, f"several records fit: {ids}", now_ms), Settle()
+    if found and not look.is_exclusive:
+        why = f"record {found[0].tran_id} fits, but others use the account"
+        return _needs_person(entry, why, now_ms), Settle()
+    match found:
+        case [Transaction(status="CONFIRMED") as record]:
+            entry = replace(entry, tran_id=record.tran_id, answer=None)
+            said = f"txId {record.tran_id} CONFIRMED at {record.timestamp_ms}"
+            return _final(entry, State.CONFIRMED, now_ms, "record", said), Finish()
+        case [Transaction(status="FAILED") as record]:
+            return _absent(entry, look, policy, now_ms, failed=record)
+        case [record]:
+            entry = replace(entry, absent_at_ms=None)
+            return _look_again(entry, policy, now_ms, f"txId {record.tran_id} pending"), Settle()
+    return _absent(entry, look, policy, now_ms)
+
+
+def _absent(
+    entry: Entry,
+    look: LookedUp,
+    policy: Policy,
+    now_ms: int,
+    *,
+    failed: Transaction | None = None,
+) -> tuple[Entry, Action]:
+    """What a look without a live record means: nothing before the bounds, absence after two."""
+    attempt = entry.attempt
+    assert attempt is not None
+    what = "no record" if failed is None else f"txId {failed.tran_id} FAILED"
+    conclusive_ms = attempt.fence_ms + policy.conclusive_after_ms
+    if not look.is_trusted or look.as_of_ms <= conclusive_ms:
+        return _look_again(entry, policy, now_ms, what), Settle()
+    if entry.absent_at_ms is None:
+        first = _noted(entry, look.as_of_ms, "look", what)
+        again_ms = now_ms + policy.look_apart_ms
+        first = replace(first, absent_at_ms=look.as_of_ms, look_not_before_ms=again_ms)
+        return _next(first, entry.state), Settle()
+    if look.as_of_ms < entry.absent_at_ms + policy.look_apart_ms:
+        return _look_again(entry, policy, now_ms, what), Settle()
+    entry = _noted(entry, look.as_of_ms, "look", what)
+    # What the exchange tried and failed at is its answer; only what never arrived goes again.
+    if failed is None and entry.kind in policy.resends and now_ms < entry.deadline_ms:
+        # Its latest answer belongs to an attempt that is over; running out of time now means
+        # NOT_EXECUTED, not that refusal.
+        entry = replace(_settled(entry), was_absent=True, answer=None)
+        return _next(entry, State.QUEUED), Release()
+    entry = replace(_settled(entry), was_absent=True)
+    return _next(entry, State.NOT_EXECUTED, finished_at_ms=now_ms), Finish()
+
+
+def _look_for_acknowledged(
+    entry: Entry, look: LookedUp, policy: Policy, now_ms: int
+) -> tuple[Entry, Action]:
+    for record in look.records:
+        if record.tran_id != entry.tran_id:
+            continue
+        said = f"txId {record.tran_id} {record.status} at {record.timestamp_ms}"
+        if record.status == "CONFIRMED":
+            return _final(entry, State.CONFIRMED, now_ms, "record", said), Finish()
+        if record.status == "FAILED":
+            return _final(entry, State.REJECTED, now_ms, "record", said), Finish()
+    return _look_again(entry, policy, now_ms, "no settled record"), Settle()
+
+
+def _look_again(
+    entry: Entry, policy: Policy, now_ms: int, why: str, *, failed: bool = False
+) -> Entry:
+    """The same entry with its next look set, or UNRESOLVED once that has gone on for too long."""
+    entry = replace(entry, look_not_before_ms=_next_look_ms(entry, policy, now_ms, failed))
+    since_ms = entry.searching_since_ms
+    assert since_ms is not None
+    patience_ms = policy.unresolved_after_ms if entry.tran_id is None else policy.record_wait_max_ms
+    if entry.state is not State.UNRESOLVED and now_ms >= since_ms + patience_ms:
+        entry = _noted(entry, now_ms, "look", f"undecided for {patience_ms // 1000} s: {why}")
+        return _next(entry, State.UNRESOLVED, looks=entry.looks + 1)
+    return _next(entry, entry.state, looks=entry.looks + 1)
+
+
+def _next_look_ms(entry: Entry, policy: Policy, now_ms: int, failed: bool) -> int:
+    first_ms = policy.failed_look_wait_ms if failed else policy.look_wait_ms
+    wait_ms = min(first_ms << min(entry.looks, 16), policy.look_wait_max_ms)
+    if entry.tran_id is not None or entry.attempt is None:
+        return now_ms + wait_ms
+    conclusive_ms = entry.attempt.fence_ms + policy.conclusive_after_ms + 1
+    if now_ms < conclusive_ms:
+        return min(now_ms + wait_ms, conclusive_ms)
+    return now_ms + min(wait_ms, policy.look_apart_ms) if not failed else now_ms + wait_ms
+
+
+def _needs_person(entry: Entry, why: str, now_ms: int) -> Entry:
+    entry = _noted(entry, now_ms, "look", why)
+    return _next(entry, State.UNRESOLVED, needs_person=True, look_not_before_ms=None)
+
+
+# Entries
+
+
+def _next(entry: Entry, state: State, **changes: object) -> Entry:
+    assert state is entry.state or state in MOVES[entry.state], f"{entry.state} to {state}"
+    return replace(entry, state=state, version=entry.version + 1, **changes)  # type: ignore[arg-type]
+
+
+def _final(entry: Entry, state: State, now_ms: int, source: str, detail: str) -> Entry:
+    entry = _noted(_settled(entry), now_ms, source, detail)
+    return _next(entry, state, finished_at_ms=now_ms)
+
+
+def _settled(entry: Entry) -> Entry:
+    return replace(
+        entry,
+        looks=0,
+        absent_at_ms=None,
+        searching_since_ms=None,
+        look_not_before_ms=None,
+        needs_person=False,
+    )
+
+
+def _noted(entry: Entry, at_ms: int, source: str, detail: str) -> Entry:
+    return replace(
+        entry, evidence=(*entry.evidence, Evidence(at_ms=at_ms, source=source, detail=detail))
+    )
+
+
+def _ended(entry: Entry, outcome: Outcome, now_ms: int) -> Entry:
+    attempt: Attempt | None = entry.attempt
+    assert attempt is not None
+    return replace(entry, attempt=replace(attempt, outcome=outcome, ended_at_ms=now_ms))

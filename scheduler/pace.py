@@ -1,0 +1,57 @@
+"""How far apart the starts of one account's attempts are kept.
+
+The exchange works through one account's requests one at a time, typically in 100 ms, and its page
+advises that distance. Where answers come before the work is done, that is too close: the gap then
+grows by a step for each collision and shrinks back slowly. Times are milliseconds of a clock that
+is never set.
+"""
+
+STEP_MS = 20
+"""Added to the gap by a collision."""
+EXTRA_MAX_MS = 400
+HALF_LIFE_MS = 60_000
+"""In which what was added halves: slow, because trying again for less costs 1500 of weight."""
+
+
+class Pace:
+    """When the next attempt may start, as far as its distance to the one before goes."""
+
+    def __init__(self, min_gap_ms: int) -> None:
+        self._min_gap_ms = min_gap_ms
+        self._extra_ms = 0.0
+        self._extra_at_ms = 0
+        self._started_at_ms: int | None = None
+        self._has_collided = False
+
+    def wait_ms(self, now_ms: int) -> int:
+        """Until the next may start; 0 is now."""
+        if self._started_at_ms is None:
+            return 0
+        return max(0, self._started_at_ms + self.gap_ms(now_ms) - now_ms)
+
+    def gap_ms(self, now_ms: int) -> int:
+        """The distance between two starts at present."""
+        return self._min_gap_ms + round(self._decayed(now_ms))
+
+    def started(self, now_ms: int) -> None:
+        self._started_at_ms = now_ms
+
+    def went_through(self) -> None:
+        """An attempt was not refused for being too close."""
+        self._has_collided = False
+
+    def collided(self, now_ms: int) -> None:
+        """An attempt met another transaction of the account.
+
+        Only the first in a row counts: those after it meet something longer than our own pace, such
+        as an order that borrows, and a wider gap would not help against that.
+        """
+        if not self._has_collided:
+            self._extra_ms = min(self._decayed(now_ms) + STEP_MS, EXTRA_MAX_MS)
+            self._extra_at_ms = now_ms
+        self._has_collided = True
+
+    def _decayed(self, now_ms: int) -> float:
+        if not self._extra_ms:
+            return 0.0
+        return float(self._extra_ms * 0.5 ** ((now_ms - self._extra_at_ms) / HALF_LIFE_MS))

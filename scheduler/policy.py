@@ -1,0 +1,93 @@
+"""Waits and bounds, as frozen numbers with their reasons. Times are milliseconds."""
+
+from dataclasses import dataclass, field
+
+from .model import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a user may set; every number has a default that is safe at the exchange."""
+
+    uid_weight_per_minute: int = 180_000
+    """The exchange's budget of the borrow/repay call for one account."""
+    request_weight: int = 1500
+    """What one call costs, whatever its answer. It was 3000 until 2025, so it is data."""
+    burst_weight: int | None = None
+    """The most weight that may go at once; None is the whole minute's."""
+    min_gap_ms: int = 100
+    """The official page advises at least 100 ms between requests."""
+    urgent_reserve: int = 6
+    """Requests of every minute that only urgent submissions may use."""
+    queue_max: int = 10_000
+    """Submissions an account may have waiting."""
+    borrow_send_within_s: float = 300
+    repay_send_within_s: float = 86_400
+    ip_weight_per_minute: int = 12_000
+    ip_weight_share: float = 1.0
+    """The part of the address's weight that this process may use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the rules are computed from."""
+
+    recv_window_ms: int = 5_000
+    """How long the exchange takes an attempt after its timestamp; then it refuses it for good."""
+
+    # The exchange gives up on its own backend after 10 s and answers -1007. That a loan cannot
+    # still happen after that is our assumption, not its promise.
+    processing_max_ms: int = 10_000
+
+    # How long a record may take to show is written nowhere. This too is an assumption; the auditor
+    # goes back to what was concluded from it.
+    visibility_max_ms: int = 15_000
+
+    match_before_ms: int = 1_000
+    """A record may be stamped this much before the attempt's timestamp: the exchange takes
+    timestamps up to a second ahead of its own clock."""
+    equal_gap_ms: int = 1_000
+    """Added to the fence before an equal attempt may follow, so that no record fits both."""
+
+    look_wait_ms: int = 500
+    """Before the first look, doubling with every look that decides nothing."""
+    look_wait_max_ms: int = 60_000
+    look_apart_ms: int = 2_000
+    """Between the two looks that prove absence."""
+    failed_look_wait_ms: int = 1_000
+    """After a look that failed, doubling up to `look_wait_max_ms`."""
+    unresolved_after_ms: int = 15 * 60_000
+    """An entry that cannot be decided for this long stands as UNRESOLVED."""
+    record_wait_max_ms: int = 10 * 60_000
+    """An acknowledged transaction without a record for this long stands as UNRESOLVED."""
+
+    confirm: str = "reply"
+    """`reply`: the exchange's acknowledgement confirms. `record`: only its record does."""
+    resends: frozenset[Kind] = field(default=frozenset({Kind.REPAY}))
+    """Kinds that are sent again once an attempt is proven absent. A borrow that is late is often no
+    longer wanted; a repayment always is."""
+    clock_refusals_max: int = 5
+
+    busy_wait_ms: int = 100
+    """After -3007 or -3037, doubling up to `busy_wait_max_ms`: a transaction takes about 100 ms,
+    one behind an auto-repay order has been seen to take 5 s."""
+    busy_wait_max_ms: int = 5_000
+    unreachable_wait_ms: int = 250
+    """After an attempt that never left, doubling up to `unreachable_wait_max_ms`."""
+    unreachable_wait_max_ms: int = 5_000
+    starved_wait_ms: int = 1_000
+    """After -3045, doubling up to `starved_wait_max_ms`, before 1500 of weight are paid again."""
+    starved_wait_max_ms: int = 300_000
+    inventory_ask_wait_ms: int = 1_000
+    """Between two inventory calls (50 of weight each, on a budget of their own), doubling up to
+    `inventory_ask_max_ms`: a refill is noticed that soon."""
+    inventory_ask_max_ms: int = 15_000
+    inventory_fresh_ms: int = 5_000
+    """How long an answer of the inventory call may send borrows off."""
+    shortage_quiet_ms: int = 60_000
+    """A shortage that nobody waits for is forgotten after this."""
+
+    @property
+    def conclusive_after_ms(self) -> int:
+        """From an attempt's fence until a missing record means something."""
+        return self.processing_max_ms + self.visibility_max_ms

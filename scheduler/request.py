@@ -1,0 +1,155 @@
+"""What a caller may ask, and in which form: the only place that says no before anything is kept."""
+
+import math
+import re
+import secrets
+from decimal import Decimal
+
+from .errors import InvalidRequest
+from .model import ALL, MAX, Kind, Priority, Submission
+from .policy import Limits
+
+SEND_WITHIN_MAX_S = 7 * 86_400.0
+DECIMALS_MAX = 8
+DIGITS_MAX = 30
+
+_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_ASSET = re.compile(r"[A-Z0-9]{1,64}", re.ASCII)
+_SYMBOL = re.compile(r"[A-Z0-9]{1,20}", re.ASCII)
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
+
+
+def checked(
+    account: str,
+    kind: str,
+    asset: str,
+    amount: str | Decimal,
+    *,
+    symbol: str | None,
+    key: str | None,
+    priority: str,
+    send_within: float | None,
+    at_most: bool,
+    precheck: bool,
+    limits: Limits,
+    now_ms: int,
+) -> Submission:
+    """The submission that was asked for. Raises InvalidRequest, naming the field."""
+    checked_kind = _kind(kind)
+    within_ms = _send_within_ms(send_within, checked_kind, limits)
+    return Submission(
+        key=new_key() if key is None else checked_key(key),
+        account=account,
+        kind=checked_kind,
+        asset=_asset(asset),
+        requested=_amount(amount, checked_kind),
+        symbol=None if symbol is None else _symbol(symbol),
+        priority=_priority(priority),
+        at_most=_flag(at_most, "at_most"),
+        precheck=_flag(precheck, "precheck"),
+        submitted_at_ms=now_ms,
+        deadline_ms=now_ms + within_ms,
+    )
+
+
+def new_key() -> str:
+    """A key for a caller that has none."""
+    return secrets.token_hex(12)
+
+
+def checked_key(key: object) -> str:
+    if isinstance(key, str) and _KEY.fullmatch(key):
+        return key
+    raise InvalidRequest(
+        "key",
+        "key_invalid",
+        "key: must be 1 to 64 of A-Z a-z 0-9 . _ : - and begin with a letter or digit",
+    )
+
+
+def _kind(kind: object) -> Kind:
+    if isinstance(kind, str) and kind in Kind.__members__:
+        return Kind(kind)
+    raise InvalidRequest("kind", "kind_invalid", "kind: must be BORROW or REPAY")
+
+
+def _priority(priority: object) -> Priority:
+    if isinstance(priority, str) and priority in {"urgent", "normal"}:
+        return Priority(priority)
+    raise InvalidRequest("priority", "priority_invalid", "priority: must be urgent or normal")
+
+
+def _asset(asset: object) -> str:
+    if isinstance(asset, str) and _ASSET.fullmatch(asset):
+        return asset
+    raise InvalidRequest(
+        "asset", "asset_invalid", "asset: must be 1 to 64 of A-Z 0-9, as the exchange spells it"
+    )
+
+
+def _symbol(symbol: object) -> str:
+    if isinstance(symbol, str) and _SYMBOL.fullmatch(symbol):
+        return symbol
+    raise InvalidRequest(
+        "symbol", "symbol_invalid", "symbol: must be 1 to 20 of A-Z 0-9, such as BTCUSDT"
+    )
+
+
+def _amount(amount: object, kind: Kind) -> str:
+    if isinstance(amount, Decimal):
+        amount = _plain(amount)
+    if not isinstance(amount, str):
+        raise InvalidRequest(
+            "amount", "amount_not_string", "amount: must be a string or Decimal, never a float"
+        )
+    if (amount, kind) in {(ALL, Kind.REPAY), (MAX, Kind.BORROW)}:
+        return amount
+    if len(amount) <= DIGITS_MAX + 1 and _AMOUNT.fullmatch(amount) and _is_sendable(amount):
+        return amount
+    word = ALL if kind is Kind.REPAY else MAX
+    raise InvalidRequest(
+        "amount",
+        "amount_invalid",
+        f"amount: must be a positive plain decimal of at most {DECIMALS_MAX} decimals and "
+        f'{DIGITS_MAX} digits, such as "0.1", or "{word}" for {kind.value}',
+    )
+
+
+def _is_sendable(amount: str) -> bool:
+    digits, _, decimals = amount.partition(".")
+    return (
+        len(digits) + len(decimals) <= DIGITS_MAX
+        and len(decimals) <= DECIMALS_MAX
+        and Decimal(amount) > 0
+    )
+
+
+def _plain(amount: Decimal) -> str:
+    """Without an exponent; a Decimal that has too many digits for one stays what it is."""
+    if not amount.is_finite() or abs(amount.adjusted()) > DIGITS_MAX:
+        return str(amount)
+    return format(amount, "f")
+
+
+def _send_within_ms(send_within: object, kind: Kind, limits: Limits) -> int:
+    if send_within is None:
+        is_borrow = kind is Kind.BORROW
+        send_within = limits.borrow_send_within_s if is_borrow else limits.repay_send_within_s
+    if (
+        isinstance(send_within, (int, float))
+        and not isinstance(send_within, bool)
+        and math.isfinite(send_within)
+        and 0 <= send_within <= SEND_WITHIN_MAX_S
+    ):
+        return round(send_within * 1000)
+    raise InvalidRequest(
+        "send_within",
+        "send_within_invalid",
+        f"send_within: must be 0 to {SEND_WITHIN_MAX_S:.0f} seconds",
+    )
+
+
+def _flag(value: object, field: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InvalidRequest(field, f"{field}_invalid", f"{field}: must be true or false")

@@ -1,0 +1,46 @@
+"""One HTTP exchange as values: what is sent, what comes back, and the two ways it can fail.
+
+The seam between the scheduler and whatever carries its bytes. A transport (aiohttp, the simulator,
+a caller's own) takes an `HttpRequest` and returns an `HttpReply` or raises one of the two errors
+here. Which of them it raises answers the one question that matters: could the request have been
+executed?
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One request, complete: these exact bytes go out, once, and no redirect is followed.
+
+    `path` is absolute and without the query; `query` is percent-encoded and without the "?". A
+    non-empty `body` is a percent-encoded form.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def __repr__(self) -> str:
+        # Headers carry the API key and both query and body may carry a signature.
+        return f"<HttpRequest {self.method} {self.path}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpReply:
+    """One complete reply. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class ConnectFailed(Exception):
+    """No byte of the request left this machine: it was certainly not executed."""
+
+
+class ReplyLost(Exception):
+    """The request may have reached the exchange and no complete reply came back."""
