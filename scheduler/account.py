@@ -1,7 +1,10 @@
 """An account as its owner configures it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from .errors import ConfigurationError
 
 
 class AccountLike(Protocol):
@@ -42,3 +45,25 @@ class Account:
     each isolated pair by itself."""
     uid: int | None = field(default=None, kw_only=True)
     """The exchange's id of the account, if it is known."""
+
+
+def checked_accounts(accounts: Iterable[AccountLike]) -> dict[str, AccountLike]:
+    """The accounts by name. Raises ConfigurationError."""
+    by_name: dict[str, AccountLike] = {}
+    keys: dict[str, str] = {}
+    for account in accounts:
+        if account.name in by_name:
+            raise ConfigurationError(f"accounts: {account.name} is there twice")
+        if account.api_key in keys:
+            raise ConfigurationError(
+                f"accounts: {keys[account.api_key]} and {account.name} have the same api_key"
+            )
+        if account.confirm not in {"reply", "record"}:
+            raise ConfigurationError(f"accounts.{account.name}.confirm: must be reply or record")
+        if account.lane not in {"account", "pair"}:
+            raise ConfigurationError(f"accounts.{account.name}.lane: must be account or pair")
+        by_name[account.name] = account
+        keys[account.api_key] = account.name
+    if not by_name:
+        raise ConfigurationError("accounts: none is configured")
+    return by_name

@@ -65,6 +65,9 @@ class AccountQueue:
         self._queued: dict[str, Entry] = {}
         self._counts = dict.fromkeys(Priority, 0)
         self._deadlines: list[tuple[int, int, str]] = []
+        self._timed: set[str] = set()  # keys in `_deadlines`, each once
+        self._dead = 0  # removed entries that still stand in a row
+        self._at_gate: list[Entry] = []
         self._undecided: dict[str, Entry] = {}
         self._paused_for: set[str] = set()
         self._held_until_ms = 0
@@ -87,7 +90,9 @@ class AccountQueue:
         assert entry.state is State.QUEUED
         self._queued[entry.key] = entry
         self._counts[entry.priority] += 1
-        heapq.heappush(self._deadlines, (entry.deadline_ms, entry.seq, entry.key))
+        if entry.key not in self._timed:
+            self._timed.add(entry.key)
+            heapq.heappush(self._deadlines, (entry.deadline_ms, entry.seq, entry.key))
         row = self._rows.setdefault(_row_of(entry), deque())
         if not row or entry.seq > row[-1].seq:
             row.append(entry)
@@ -101,6 +106,7 @@ class AccountQueue:
         entry = self._queued.pop(key, None)
         if entry is not None:
             self._counts[entry.priority] -= 1
+            self._dead += 1
             self._gate.withdrawn(entry)
             self._drop_the_dead()
         return entry
@@ -109,7 +115,7 @@ class AccountQueue:
         """Take out every submission whose deadline has come."""
         overdue: list[Entry] = []
         while self._deadlines and self._deadlines[0][0] <= now_ms:
-            entry = self.remove(heapq.heappop(self._deadlines)[2])
+            entry = self.remove(self._pop_deadline())
             if entry is not None:
                 overdue.append(entry)
         return overdue
@@ -117,11 +123,13 @@ class AccountQueue:
     def take(self, now_ms: int, headroom: Headroom, in_air: frozenset[str] = frozenset()) -> Choice:
         """The entry that may start now, or how long until that should be asked again.
 
-        `in_air` are the exclusions under which an attempt is in the air.
+        `in_air` are the exclusions under which an attempt is in the air. Nothing is handed out
+        while a deadline has come: that is for `take_overdue`.
         """
-        waits: list[int] = []
-        if self._deadlines:
-            waits.append(self._deadlines[0][0] - now_ms)
+        self._leave_gate()
+        waits = self._deadline_waits(now_ms)
+        if 0 in waits:
+            return Choice(wait_ms=0)
         if not self._paused_for:
             held_ms = self._held_until_ms - now_ms
             if held_ms > 0:
@@ -130,17 +138,30 @@ class AccountQueue:
                 entry = self._first_startable(now_ms, headroom, in_air, waits)
                 if entry is not None:
                     return Choice(self._take_out(entry))
-        return Choice(wait_ms=max(0, min(waits)) if waits else None)
+        return Choice(wait_ms=min(waits) if waits else None)
+
+    def ahead(self, priority: Priority) -> int:
+        """How many would go before a new submission of this priority, if nothing more happened:
+        those that are held for as long as nobody can tell do not count."""
+        return sum(
+            len(row)
+            for place, row in self._rows.items()
+            if place[0] is Priority.URGENT or priority is Priority.NORMAL
+            if row and not self._is_stuck(row[0])
+        )
 
     # Holds
 
     def hold(self, cause: Cause, entry: Entry, now_ms: int) -> None:
         """Back off after an attempt that the account was not ready for."""
+        if cause is Disposition.LIMITED:
+            return  # the weight has a wait of its own
         first_ms, max_ms = self._back_off(cause, entry)
         wait_ms = min(first_ms << min(self._refusals_in_a_row, 16), max_ms)
         self._refusals_in_a_row += 1
         self._held_for = cause
-        self._held_until_ms = now_ms + wait_ms + _jitter_ms(entry, wait_ms)
+        until_ms = now_ms + wait_ms + _jitter_ms(entry, wait_ms)
+        self._held_until_ms = max(self._held_until_ms, until_ms)
 
     def went_through(self) -> None:
         """An attempt was neither refused for a moment nor kept from leaving: back-offs start
@@ -182,8 +203,6 @@ class AccountQueue:
         policy = self._policy
         if cause is NotSent:
             return policy.unreachable_wait_ms, policy.unreachable_wait_max_ms
-        if cause is Disposition.LIMITED:
-            return 0, 0  # the weight has a wait of its own
         if cause is Disposition.CLOCK and entry.clock_refusals == 1:
             return 0, 0  # the clock is read anew, and that alone may help
         return policy.busy_wait_ms, policy.busy_wait_max_ms
@@ -199,13 +218,27 @@ class AccountQueue:
         ):
             for entry in self._heads(priority):
                 if self._exclusion(entry) in in_air or self._is_held(entry, now_ms, waits):
-                    self._gate.withdrawn(entry)
-                elif weight_wait_ms > 0:
+                    continue
+                if weight_wait_ms > 0:
                     waits.append(weight_wait_ms)
-                    self._gate.withdrawn(entry)
                 elif self._gate.may_start(entry, now_ms):
                     return entry
+                else:
+                    self._at_gate.append(entry)
         return None
+
+    def _leave_gate(self) -> None:
+        """The gate is to know only borrows that it alone keeps from starting; they come back to it
+        at once if that is still so."""
+        for entry in self._at_gate:
+            self._gate.withdrawn(entry)
+        self._at_gate.clear()
+
+    def _is_stuck(self, entry: Entry) -> bool:
+        passes = entry.priority is Priority.URGENT and entry.kind is Kind.REPAY
+        return self._gate.is_short(entry) or (
+            not passes and any(o.asset == entry.asset for o in self._undecided.values())
+        )
 
     def _heads(self, priority: Priority) -> list[Entry]:
         """The first of every row, earliest first."""
@@ -214,6 +247,7 @@ class AccountQueue:
         for place, row in self._rows.items():
             while row and self._queued.get(row[0].key) is not row[0]:
                 row.popleft()
+                self._dead -= 1
             if not row:
                 emptied.append(place)
             elif place[0] is priority:
@@ -261,15 +295,28 @@ class AccountQueue:
         self._counts[entry.priority] -= 1
         return entry
 
+    def _pop_deadline(self) -> str:
+        key = heapq.heappop(self._deadlines)[2]
+        self._timed.discard(key)
+        return key
+
+    def _deadline_waits(self, now_ms: int) -> list[int]:
+        """The time until the next deadline of an entry that still waits."""
+        while self._deadlines and self._deadlines[0][2] not in self._queued:
+            self._pop_deadline()
+        return [max(0, self._deadlines[0][0] - now_ms)] if self._deadlines else []
+
     def _drop_the_dead(self) -> None:
         """Keep what was removed from outgrowing what waits."""
-        if len(self._deadlines) <= 2 * len(self._queued) + 64:
-            return
         living = self._queued
-        self._deadlines = [item for item in self._deadlines if item[2] in living]
-        heapq.heapify(self._deadlines)
-        for place, row in list(self._rows.items()):
-            self._rows[place] = deque(e for e in row if living.get(e.key) is e)
+        if self._dead > len(living) + 64:
+            self._dead = 0
+            for place, row in list(self._rows.items()):
+                self._rows[place] = deque(e for e in row if living.get(e.key) is e)
+        if len(self._deadlines) > 2 * len(living) + 64:
+            self._deadlines = [item for item in self._deadlines if item[2] in living]
+            heapq.heapify(self._deadlines)
+            self._timed = {item[2] for item in self._deadlines}
 
 
 def _seq(entry: Entry) -> int:

@@ -37,6 +37,8 @@ INVENTORY = Endpoint("GET", "/sapi/v1/margin/available-inventory", 50, "UID")
 TIME = Endpoint("GET", "/api/v3/time", 1, "IP")
 
 TRAN_ID_MAX = 2**63 - 1
+RETRY_AFTER_MAX_MS = 3 * 86_400_000
+"""The longest ban there is; a garbled header must not stop an account for years."""
 PAGE_SIZE = 100
 """The most records the exchange gives in one page."""
 
@@ -156,7 +158,9 @@ def outcome(reply: HttpReply) -> Accepted | Refused | Lost:
 def retry_after_ms(reply: HttpReply) -> int | None:
     """The `Retry-After` header, which the exchange gives in whole seconds."""
     value = reply.headers.get("retry-after", "")
-    return int(value) * 1000 if value.isascii() and value.isdigit() and len(value) < 9 else None
+    if not (value.isascii() and value.isdigit() and len(value) < 20):
+        return None
+    return min(int(value) * 1000, RETRY_AFTER_MAX_MS)
 
 
 def used_uid_weight(reply: HttpReply) -> int | None:

@@ -7,16 +7,27 @@ because aiolimiter keeps its waiters in order of amount and not of arrival: it i
 once it has enough.
 """
 
+from collections.abc import Iterable
+
 from aiolimiter import AsyncLimiter
 
 from .account_queue import Headroom
-from .ledger import Charge, Ledger
+from .events import Lost, NotSent, Refused, Sent
+from .ledger import MINUTE_MS, UNANSWERED_MS, Charge, Ledger
+from .model import Attempt, Outcome
 from .pace import Pace
 from .policy import Limits
+from .refusals import Disposition
+
+RESTART_MARGIN_MS = 1_000
+"""Two processes may read the exchange's clock up to a round trip apart."""
+CHARGED_MAX_MS = UNANSWERED_MS + MINUTE_MS + RESTART_MARGIN_MS
+"""An attempt that ended, or whose fence passed, longer ago weighs nothing any more."""
 
 
 class Budget:
-    """One account's. Times are milliseconds of `Clock.steady_ms`."""
+    """One account's. Times are milliseconds of `Clock.steady_ms`, but for `now_ms` where both are
+    given: that is the exchange's."""
 
     def __init__(self, limits: Limits) -> None:
         self.ledger = Ledger(limits)
@@ -26,20 +37,53 @@ class Budget:
         self._per_ms = limits.uid_weight_per_minute / 60_000
         self._bucket = AsyncLimiter(burst, burst / (self._per_ms * 1000))
 
-    def headroom(self, now_ms: int) -> Headroom:
+    def headroom(self, steady_ms: int) -> Headroom:
         """How long each priority has to wait for pace and weight."""
-        common_ms = max(self.pace.wait_ms(now_ms), self._bucket_wait_ms())
+        common_ms = max(self.pace.wait_ms(steady_ms), self._bucket_wait_ms())
         return Headroom(
-            normal_ms=max(common_ms, self.ledger.wait_ms(now_ms, is_urgent=False)),
-            urgent_ms=max(common_ms, self.ledger.wait_ms(now_ms, is_urgent=True)),
+            normal_ms=max(common_ms, self.ledger.wait_ms(steady_ms, is_urgent=False)),
+            urgent_ms=max(common_ms, self.ledger.wait_ms(steady_ms, is_urgent=True)),
         )
 
-    async def start(self, now_ms: int, *, is_urgent: bool) -> Charge:
+    async def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
         """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""
-        self.pace.started(now_ms)
+        self.pace.started(steady_ms)
         charge = self.ledger.start(is_urgent=is_urgent)
         await self._bucket.acquire(self._weight)
         return charge
+
+    def settle(
+        self,
+        charge: Charge,
+        attempt: Attempt,
+        answer: Sent,
+        *,
+        now_ms: int,
+        steady_ms: int,
+    ) -> None:
+        """Book what an attempt costs of the minute, and what its answer says of the pace."""
+        match answer.event:
+            case NotSent():
+                self.ledger.drop(charge)
+            case Lost():
+                self.ledger.lose(charge, steady_ms, steady_ms + attempt.fence_ms - now_ms)
+            case Refused(disposition=Disposition.BUSY):
+                self.ledger.end(charge, steady_ms)
+                self.pace.collided(steady_ms)
+            case _:
+                self.ledger.end(charge, steady_ms)
+                self.pace.went_through()
+        if answer.used_weight is not None:
+            self.ledger.observe(answer.used_weight, steady_ms)
+
+    def restore(
+        self, attempts: Iterable[tuple[Attempt, bool]], *, now_ms: int, steady_ms: int
+    ) -> None:
+        """Charge an earlier process's attempts, each with whether it was urgent."""
+        for attempt, is_urgent in attempts:
+            until_ms = _charged_until_ms(attempt)
+            if until_ms > now_ms:
+                self.ledger.restore(steady_ms + until_ms - now_ms, is_urgent=is_urgent)
 
     def _bucket_wait_ms(self) -> int:
         if self._bucket.has_capacity(self._weight):
@@ -50,3 +94,14 @@ class Budget:
             middle = (low + high) / 2
             low, high = (middle, high) if self._bucket.has_capacity(middle) else (low, middle)
         return int((self._weight - low) / self._per_ms) + 1
+
+
+def _charged_until_ms(attempt: Attempt) -> int:
+    """Until when an earlier process's attempt weighs, in exchange time."""
+    match attempt.outcome:
+        case Outcome.NEVER_LEFT:
+            return 0
+        case Outcome.ANSWERED:
+            assert attempt.ended_at_ms is not None
+            return attempt.ended_at_ms + MINUTE_MS + RESTART_MARGIN_MS
+    return max(attempt.ended_at_ms or 0, attempt.fence_ms) + CHARGED_MAX_MS

@@ -13,7 +13,10 @@ import time
 ROUND_TRIP_MAX_MS = 2_000
 """A sample that took longer says too little to conclude anything from."""
 JUMP_MAX_MS = 500
-"""A sample further than this from the one before puts both in doubt until the next."""
+"""A sample further than this from the one before puts both in doubt."""
+JUMP_QUIET_MS = 90_000
+"""After a jump, how long instants tell nothing of durations: the longest recvWindow, the exchange's
+own patience and the time a record takes to show, all of which pass on clocks that did not jump."""
 
 
 class Clock:
@@ -25,7 +28,8 @@ class Clock:
 
     def __init__(self) -> None:
         self._offset_ms = wall_ms() - _loop_ms()
-        self._is_trusted = False
+        self._is_quick = False
+        self._in_doubt_until_ms = 0
         self.is_set = False
 
     def now_ms(self) -> int:
@@ -38,8 +42,9 @@ class Clock:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the latest sample was quick, and agreed with the one before it."""
-        return self._is_trusted
+        """Whether something missing may be taken for absent: the latest sample was quick, and the
+        exchange's time has not jumped lately."""
+        return self._is_quick and self.steady_ms() >= self._in_doubt_until_ms
 
     @property
     def offset_s(self) -> float:
@@ -55,10 +60,10 @@ class Clock:
         loop_ms = _loop_ms()
         offset_ms = server_time_ms - loop_ms
         round_trip_ms = loop_ms - asked_at_s * 1000
-        is_quick = round_trip_ms <= ROUND_TRIP_MAX_MS
-        agrees = not self.is_set or abs(offset_ms - self._offset_ms) <= JUMP_MAX_MS
-        self._is_trusted = is_quick and agrees
-        if is_quick or not self.is_set:
+        self._is_quick = round_trip_ms <= ROUND_TRIP_MAX_MS
+        if self.is_set and self._is_quick and abs(offset_ms - self._offset_ms) > JUMP_MAX_MS:
+            self._in_doubt_until_ms = self.steady_ms() + JUMP_QUIET_MS
+        if self._is_quick or not self.is_set:
             self._offset_ms = offset_ms
             self.is_set = True
 

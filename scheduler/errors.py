@@ -1,6 +1,6 @@
 """What a caller may catch. One sentence each; the exchange's own refusals are data, not bugs."""
 
-from .model import Entry, Quote
+from .model import Entry, Quote, State
 
 
 class SchedulerError(Exception):
@@ -138,3 +138,20 @@ class Unresolved(NotConfirmed):
 
 class StillPending(NotConfirmed):
     """The caller's timeout ran out; the submission lives on."""
+
+
+def not_confirmed(entry: Entry) -> NotConfirmed:
+    """What a caller who waited for CONFIRMED is told instead."""
+    match entry.state:
+        case State.REJECTED:
+            return Rejected(f"{entry.key}: {entry.code} {entry.name}: {entry.message}", entry)
+        case State.EXPIRED:
+            return Expired(f"{entry.key}: its time ran out before it was sent", entry)
+        case State.CANCELLED:
+            return SubmissionCancelled(f"{entry.key}: cancelled", entry)
+        case State.NOT_EXECUTED:
+            return NotExecuted(f"{entry.key}: proven not to have happened", entry)
+        case State.UNRESOLVED:
+            why = entry.evidence[-1].detail if entry.evidence else ""
+            return Unresolved(f"{entry.key}: not decided: {why}", entry)
+    return StillPending(f"{entry.key}: still {entry.state}", entry)

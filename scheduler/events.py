@@ -53,6 +53,14 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one attempt, and what its reply's header says is spent of the minute."""
+
+    event: Accepted | Refused | NotSent | Lost
+    used_weight: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The process started and found the entry in the journal."""
 

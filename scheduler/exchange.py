@@ -15,7 +15,7 @@ from . import binance
 from .address import Address, Purpose
 from .binance import BadReply, Credentials, Endpoint
 from .clock import Clock, loop_s
-from .events import Accepted, LookUpFailed, Lost, NotSent, Refused
+from .events import Accepted, LookUpFailed, Lost, NotSent, Refused, Sent
 from .model import Attempt, Entry, Transaction
 from .policy import Policy
 from .reconcile import Window, window
@@ -26,15 +26,11 @@ PAGES_MAX = 50
 """Of records in one look; more than 5,000 in one attempt's window is no sign of an honest
 answer."""
 
+CLOCK_PERIOD_S = 30.0
+"""Between two samples of the exchange's time."""
+CLOCK_RETRY_S = 1.0
+
 _log = logging.getLogger("margin_scheduler")
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of one attempt, and what its reply's header says is spent of the minute."""
-
-    event: Accepted | Refused | NotSent | Lost
-    used_weight: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +151,9 @@ class Exchange:
     async def _read(self, endpoint: Endpoint, request: HttpRequest, purpose: Purpose) -> HttpReply:
         while True:
             steady_ms = self._clock.steady_ms()
-            wait_ms = self._address.wait_ms(self._clock.now_ms())
-            if endpoint.counts_by == "IP" and not wait_ms:
-                wait_ms = self._address.read_wait_ms(
-                    endpoint.path, endpoint.weight, purpose, steady_ms
-                )
+            wait_ms = self._address.wait_ms(self._clock.now_ms()) or self._address.read_wait_ms(
+                endpoint.path, endpoint.weight, purpose, steady_ms
+            )
             if not wait_ms:
                 break
             await sleep(wait_ms / 1000)
@@ -194,6 +188,17 @@ async def sample_clock(transport: Transport, clock: Clock) -> bool:
         _log.debug("no exchange time: %s", error)
         return False
     return True
+
+
+async def keep_clock(transport: Transport, clock: Clock, is_set: Callable[[], None]) -> None:
+    """Set the clock again and again; `is_set` is called once it is for the first time."""
+    is_told = False
+    while True:
+        is_sampled = await sample_clock(transport, clock)
+        if clock.is_set and not is_told:  # by this sample, or by one that a look took
+            is_told = True
+            is_set()
+        await sleep(CLOCK_PERIOD_S if is_sampled else CLOCK_RETRY_S)
 
 
 _READ_ERRORS = (ConnectFailed, ReplyLost, BadReply)

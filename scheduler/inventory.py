@@ -66,6 +66,10 @@ class InventoryGate:
             return True
         return now_ms >= shortage.retry_at_ms and shortage.first_that_fits(now_ms) is entry
 
+    def is_short(self, entry: Entry) -> bool:
+        """Whether the entry is a borrow of an asset that is short."""
+        return self._of(entry) is not None
+
     def started(self, entry: Entry) -> None:
         """The borrow is in the air."""
         shortage = self._of(entry)
@@ -87,7 +91,8 @@ class InventoryGate:
         shortage.retry_at_ms = shortage.ask_at_ms = now_ms + shortage.wait_ms
         shortage.ask_wait_ms = 0
         shortage.available = None
-        shortage.trying = None
+        if shortage.trying == entry.key:
+            shortage.trying = None
 
     def ended(self, entry: Entry, *, was_lent: bool) -> None:
         """The borrow is no longer in the air, and was not refused for want of inventory."""
@@ -122,7 +127,9 @@ class InventoryGate:
 
         Without an answer the smallest in line may try, as plain back-off would have it.
         """
-        shortage, policy = self._shortages[pool], self._policy
+        shortage, policy = self._shortages.get(pool), self._policy
+        if shortage is None:  # nobody waited any more, and it was forgotten meanwhile
+            return
         if available is None:
             available = min(map(_amount, shortage.waiting.values()), default=None)
         shortage.available = available
@@ -138,7 +145,8 @@ class InventoryGate:
 
     def asker(self, pool: Pool) -> str | None:
         """The account whose key should ask: that of the first in line."""
-        waiting = self._shortages[pool].waiting.values()
+        shortage = self._shortages.get(pool)
+        waiting = () if shortage is None else shortage.waiting.values()
         first = min(waiting, key=lambda entry: entry.seq, default=None)
         return None if first is None else first.account
 

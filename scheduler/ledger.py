@@ -74,24 +74,44 @@ class Ledger:
     def blocked_until_ms(self) -> int:
         return self._blocked_until_ms
 
+    def left(self, now_ms: int) -> int:
+        """The weight that normal submissions may still use."""
+        total = self._limit - self.own(now_ms) - self.foreign(now_ms)
+        return max(0, min(total, self._normal_limit - self._own_normal))
+
     def starts_at_ms(self, now_ms: int, ahead: int, gap_ms: int, *, is_urgent: bool) -> int:
-        """When a request with `ahead` others before it would start, if every wait but the certain
-        ones is nil: the pace, the weight that is charged now, and theirs once they are sent."""
+        """The earliest time at which a request with `ahead` others before it could start.
+
+        A lower bound: it knows what is charged now and when that ends, and that no minute takes
+        more than the limit; it assumes that every answer comes at once and that others spend
+        nothing new.
+        """
         limit = self._limit if is_urgent else self._normal_limit
-        self._expire(now_ms)
-        spent = self._own if is_urgent else self._own_normal
-        slots = max(1, (limit - self.foreign(now_ms)) // self._weight)
-        free = max(0, slots - -(-spent // self._weight))
-        rounds, place = divmod(ahead, slots)
-        start_ms = max(now_ms, self._blocked_until_ms)
-        if place < free:
-            at_ms = start_ms + place * gap_ms
-        else:
-            expiries = sorted(until_ms for until_ms, _, _ in self._expiring)
-            index = min(place - free, len(expiries) - 1)
-            freed_ms = expiries[index] if expiries else start_ms + MINUTE_MS
-            at_ms = max(start_ms + place * gap_ms, freed_ms)
-        return at_ms + rounds * (MINUTE_MS + MARGIN_MS)
+        rounds, place = divmod(ahead, max(1, limit // self._weight))
+        free_ms = self._fits_from_ms(now_ms, place * self._weight, is_urgent)
+        first_ms = max(now_ms + place * gap_ms, free_ms, self._blocked_until_ms)
+        return first_ms + rounds * MINUTE_MS
+
+    def _fits_from_ms(self, now_ms: int, before: int, is_urgent: bool) -> int:
+        """When one more request fits on top of `before` of weight that is yet to be spent."""
+        total = self.own(now_ms) + before + self._weight
+        normal = self._own_normal + before + self._weight
+        self.foreign(now_ms)
+        seen = deque(self._foreign)
+        ends = sorted((until_ms, c.weight, not c.is_urgent) for until_ms, _, c in self._expiring)
+        ends += [(now_ms + MINUTE_MS, c.weight, not c.is_urgent) for c in self._open]
+        at_ms = now_ms
+        for until_ms, weight, is_normal in [(now_ms, 0, False), *ends]:
+            at_ms = max(at_ms, until_ms)
+            total -= weight
+            normal -= weight if is_normal else 0
+            if not is_urgent and normal > self._normal_limit:
+                continue
+            if total <= self._limit:
+                while seen and total + seen[0][1] > self._limit:
+                    at_ms = max(at_ms, seen.popleft()[0] + MINUTE_MS)
+                return at_ms
+        return at_ms
 
     # What happens
 
@@ -178,7 +198,7 @@ def limited_until_ms(retry_after_ms: int | None, now_ms: int, in_a_row: int) -> 
     As long as the exchange says. If it does not: until its next clock minute and at least 5 s, and
     twice as long with every further refusal in a row, because going on after 429 earns a ban.
     """
-    if retry_after_ms is not None:
+    if retry_after_ms:
         return now_ms + retry_after_ms
     rest_ms = MINUTE_MS - now_ms % MINUTE_MS
     return now_ms + (max(rest_ms, QUIET_MIN_MS) << min(in_a_row, 4))

@@ -7,6 +7,7 @@ from the table `MOVES`, which a test holds against `advance`.
 
 from dataclasses import replace
 
+from . import refusals
 from .events import (
     Accepted,
     Action,
@@ -30,7 +31,7 @@ from .events import (
     Started,
     StopAccount,
 )
-from .model import Attempt, Entry, Evidence, Outcome, State, Transaction
+from .model import Answer, Attempt, Entry, Evidence, Outcome, State, Transaction
 from .policy import Policy
 from .reconcile import candidates
 from .refusals import Disposition
@@ -93,24 +94,31 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
         case State.SENT, NotSent(reason):
             return _never_left(entry, reason, now_ms), Hold(NotSent)
         case State.SENT, Lost(reason):
-            return _unknown(replace(entry, answer=event.answer), reason, policy, now_ms), Settle()
+            return _unknown(entry, event.answer, reason, policy, now_ms), Settle()
         case State.SENT, Started():  # the process died with an attempt in the air
-            return _unknown(entry, "restarted before the answer", policy, now_ms), Settle()
+            return _unknown(entry, None, "the process ended before it", policy, now_ms), Settle()
         case State.SENT, ClaimRefused(tran_id, holder):
             why = f"answered with tranId {tran_id}, which {holder} was answered with before"
             return _needs_person(_ended(entry, Outcome.ANSWERED, now_ms), why, now_ms), Settle()
 
-        case ((State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED), Started()):
+        case State.ACCEPTED | State.UNKNOWN, Started():  # nobody looked in the meantime
+            return _next(entry, entry.state, searching_since_ms=now_ms, looks=0), Settle()
+        case State.UNRESOLVED, Started():
             return entry, Settle()
-        case ((State.ACCEPTED | State.UNRESOLVED), LookedUp()) if entry.tran_id is not None:
+        case State.ACCEPTED | State.UNRESOLVED, LookedUp() if entry.tran_id is not None:
             return _look_for_acknowledged(entry, event, policy, now_ms)
-        case ((State.UNKNOWN | State.UNRESOLVED), LookedUp()) if not entry.needs_person:
+        case State.UNKNOWN | State.UNRESOLVED, LookedUp() if not entry.needs_person:
             return _look_for_lost(entry, event, policy, now_ms)
-        case ((State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED), LookUpFailed(reason)):
+        case State.UNRESOLVED, LookUpFailed() if entry.needs_person:
+            return entry, None
+        case State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED, LookUpFailed(reason):
             return _look_again(entry, policy, now_ms, reason, failed=True), Settle()
-        case ((State.UNKNOWN | State.UNRESOLVED), Resolved(state, tran_id, because)):
-            entry = replace(entry, tran_id=tran_id)
-            return _final(entry, state, now_ms, "operator", because), Finish()
+        case State.UNKNOWN | State.UNRESOLVED, Resolved(State.CONFIRMED, int() as tran_id, why):
+            entry = replace(_unrefused(entry), tran_id=tran_id)
+            return _final(entry, State.CONFIRMED, now_ms, "operator", why), Finish()
+        case State.UNKNOWN | State.UNRESOLVED, Resolved(State.NOT_EXECUTED, None, why):
+            entry = replace(entry, tran_id=None)
+            return _final(entry, State.NOT_EXECUTED, now_ms, "operator", why), Finish()
 
         case State.CONFIRMED, ClaimLost(claimant):
             why = f"its transaction {entry.tran_id} was answered to {claimant}"
@@ -134,12 +142,12 @@ def was_matched(entry: Entry) -> bool:
 
 
 def _acknowledged(entry: Entry, tran_id: int, now_ms: int) -> Entry:
-    entry = replace(_ended(entry, Outcome.ANSWERED, now_ms), tran_id=tran_id, answer=None)
+    entry = replace(_unrefused(_ended(entry, Outcome.ANSWERED, now_ms)), tran_id=tran_id)
     return _final(entry, State.CONFIRMED, now_ms, "reply", f"tranId {tran_id}")
 
 
 def _accepted(entry: Entry, tran_id: int, policy: Policy, now_ms: int) -> Entry:
-    entry = replace(_ended(entry, Outcome.ANSWERED, now_ms), tran_id=tran_id, answer=None)
+    entry = replace(_unrefused(_ended(entry, Outcome.ANSWERED, now_ms)), tran_id=tran_id)
     entry = _noted(entry, now_ms, "reply", f"tranId {tran_id}")
     return _next(
         entry,
@@ -151,7 +159,8 @@ def _accepted(entry: Entry, tran_id: int, policy: Policy, now_ms: int) -> Entry:
 
 
 def _refused(entry: Entry, event: Refused, policy: Policy, now_ms: int) -> tuple[Entry, Action]:
-    entry = replace(_ended(entry, Outcome.ANSWERED, now_ms), answer=event.answer)
+    entry = _ended(entry, Outcome.ANSWERED, now_ms)
+    entry = replace(entry, answer=event.answer, advice=refusals.advice(event.answer))
     said = f"{event.answer.code} {event.answer.message}"
     match event.disposition:
         case Disposition.TERMINAL:
@@ -188,8 +197,12 @@ def _out_of_time(entry: Entry, now_ms: int) -> Entry:
 # Looks
 
 
-def _unknown(entry: Entry, reason: str, policy: Policy, now_ms: int) -> Entry:
-    entry = _noted(_ended(entry, Outcome.LOST, now_ms), now_ms, "reply", f"lost: {reason}")
+def _unknown(
+    entry: Entry, answer: Answer | None, reason: str, policy: Policy, now_ms: int
+) -> Entry:
+    # A refusal of an earlier attempt says nothing of this one.
+    entry = replace(_ended(entry, Outcome.LOST, now_ms), answer=answer, advice=None)
+    entry = _noted(entry, now_ms, "lost", f"no answer: {reason}")
     return _search(entry, policy, now_ms)
 
 
@@ -216,7 +229,7 @@ def _look_for_lost(
         return _needs_person(entry, why, now_ms), Settle()
     match found:
         case [Transaction(status="CONFIRMED") as record]:
-            entry = replace(entry, tran_id=record.tran_id, answer=None)
+            entry = replace(_unrefused(entry), tran_id=record.tran_id)
             said = f"txId {record.tran_id} CONFIRMED at {record.timestamp_ms}"
             return _final(entry, State.CONFIRMED, now_ms, "record", said), Finish()
         case [Transaction(status="FAILED") as record]:
@@ -254,7 +267,7 @@ def _absent(
     if failed is None and entry.kind in policy.resends and now_ms < entry.deadline_ms:
         # Its latest answer belongs to an attempt that is over; running out of time now means
         # NOT_EXECUTED, not that refusal.
-        entry = replace(_settled(entry), was_absent=True, answer=None)
+        entry = replace(_unrefused(_settled(entry)), was_absent=True)
         return _next(entry, State.QUEUED), Release()
     entry = replace(_settled(entry), was_absent=True)
     return _next(entry, State.NOT_EXECUTED, finished_at_ms=now_ms), Finish()
@@ -281,7 +294,8 @@ def _look_again(
     entry = replace(entry, look_not_before_ms=_next_look_ms(entry, policy, now_ms, failed))
     since_ms = entry.searching_since_ms
     assert since_ms is not None
-    patience_ms = policy.unresolved_after_ms if entry.tran_id is None else policy.record_wait_max_ms
+    is_acknowledged = entry.tran_id is not None and not failed
+    patience_ms = policy.record_wait_max_ms if is_acknowledged else policy.unresolved_after_ms
     if entry.state is not State.UNRESOLVED and now_ms >= since_ms + patience_ms:
         entry = _noted(entry, now_ms, "look", f"undecided for {patience_ms // 1000} s: {why}")
         return _next(entry, State.UNRESOLVED, looks=entry.looks + 1)
@@ -290,13 +304,21 @@ def _look_again(
 
 def _next_look_ms(entry: Entry, policy: Policy, now_ms: int, failed: bool) -> int:
     first_ms = policy.failed_look_wait_ms if failed else policy.look_wait_ms
-    wait_ms = min(first_ms << min(entry.looks, 16), policy.look_wait_max_ms)
-    if entry.tran_id is not None or entry.attempt is None:
-        return now_ms + wait_ms
+    assert entry.attempt is not None
     conclusive_ms = entry.attempt.fence_ms + policy.conclusive_after_ms + 1
-    if now_ms < conclusive_ms:
-        return min(now_ms + wait_ms, conclusive_ms)
-    return now_ms + min(wait_ms, policy.look_apart_ms) if not failed else now_ms + wait_ms
+    if entry.tran_id is None and now_ms >= conclusive_ms:
+        # The looks before the bound do not count: from here on each may decide.
+        return now_ms + _doubled(first_ms, entry.looks - _LOOKS_BEFORE_THE_BOUND, policy)
+    next_ms = now_ms + _doubled(first_ms, entry.looks, policy)
+    return next_ms if entry.tran_id is not None else min(next_ms, conclusive_ms)
+
+
+_LOOKS_BEFORE_THE_BOUND = 7
+"""About as many as fit before the bound, at distances that double from half a second."""
+
+
+def _doubled(first_ms: int, times: int, policy: Policy) -> int:
+    return min(first_ms << min(max(times, 0), 16), policy.look_wait_max_ms)
 
 
 def _needs_person(entry: Entry, why: str, now_ms: int) -> Entry:
@@ -315,6 +337,10 @@ def _next(entry: Entry, state: State, **changes: object) -> Entry:
 def _final(entry: Entry, state: State, now_ms: int, source: str, detail: str) -> Entry:
     entry = _noted(_settled(entry), now_ms, source, detail)
     return _next(entry, state, finished_at_ms=now_ms)
+
+
+def _unrefused(entry: Entry) -> Entry:
+    return replace(entry, answer=None, advice=None)
 
 
 def _settled(entry: Entry) -> Entry:

@@ -154,7 +154,7 @@ class Evidence:
 
     at_ms: int
     source: str
-    """`reply`, `record`, `look`, `deadline`, `caller`, `operator` or `journal`."""
+    """`reply`, `lost`, `record`, `look`, `deadline`, `caller`, `operator` or `journal`."""
     detail: str
 
 

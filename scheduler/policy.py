@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from .errors import ConfigurationError
 from .model import Kind
 
 
@@ -26,6 +27,29 @@ class Limits:
     ip_weight_per_minute: int = 12_000
     ip_weight_share: float = 1.0
     """The part of the address's weight that this process may use."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError for numbers with which nothing would ever be sent."""
+        slots = self.uid_weight_per_minute // max(1, self.request_weight)
+        burst = self.burst_weight
+        for name, is_right, rule in (
+            ("request_weight", self.request_weight >= 1, "at least 1"),
+            ("uid_weight_per_minute", slots >= 1, "at least one request's weight"),
+            ("burst_weight", burst is None or burst >= self.request_weight, "at least a request"),
+            ("min_gap_ms", self.min_gap_ms >= 0, "at least 0"),
+            ("urgent_reserve", 0 <= self.urgent_reserve < slots, "less than the whole minute"),
+            ("queue_max", self.queue_max >= 1, "at least 1"),
+            ("borrow_send_within_s", 0 < self.borrow_send_within_s <= _WEEK_S, "within a week"),
+            ("repay_send_within_s", 0 < self.repay_send_within_s <= _WEEK_S, "within a week"),
+            ("ip_weight_per_minute", self.ip_weight_per_minute >= 100, "at least 100"),
+            ("ip_weight_share", 0 < self.ip_weight_share <= 1, "over 0 and at most 1"),
+        ):
+            if not is_right:
+                value = getattr(self, name)
+                raise ConfigurationError(f"limits.{name}: must be {rule}, not {value}")
+
+
+_WEEK_S = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,11 @@ def answer(code: int, message: str, http_status: int) -> Answer:
     return Answer(code=code, name=name, message=message)
 
 
+def advice(said: Answer) -> str | None:
+    """What helps next after a refusal; by its name, because one code can mean two things."""
+    return next((row.advice for row in TABLE.values() if row.name == said.name), None)
+
+
 _BY_MESSAGE: dict[int, tuple[tuple[str, str], ...]] = {
     -3015: (("unpaid debt is too small", "FEW_LIABILITY_LEFT"),),
     -3008: (("max", "EXCEED_MAX_BORROWABLE"),),

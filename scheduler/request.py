@@ -4,9 +4,10 @@ import math
 import re
 import secrets
 from decimal import Decimal
+from typing import TypedDict
 
 from .errors import InvalidRequest
-from .model import ALL, MAX, Kind, Priority, Submission
+from .model import Kind, Priority, Submission
 from .policy import Limits
 
 SEND_WITHIN_MAX_S = 7 * 86_400.0
@@ -19,34 +20,44 @@ _SYMBOL = re.compile(r"[A-Z0-9]{1,20}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
 
 
+class Options(TypedDict, total=False):
+    """What may be said of a submission besides account, kind, asset and amount."""
+
+    symbol: str | None
+    key: str | None
+    priority: str
+    send_within: float | None
+    at_most: bool
+    precheck: bool
+
+
 def checked(
     account: str,
     kind: str,
     asset: str,
     amount: str | Decimal,
+    options: Options,
     *,
-    symbol: str | None,
-    key: str | None,
-    priority: str,
-    send_within: float | None,
-    at_most: bool,
-    precheck: bool,
     limits: Limits,
     now_ms: int,
 ) -> Submission:
     """The submission that was asked for. Raises InvalidRequest, naming the field."""
+    for name in options:
+        if name not in Options.__annotations__:
+            raise InvalidRequest(name, "unknown_field", f"{name}: there is no such option")
     checked_kind = _kind(kind)
-    within_ms = _send_within_ms(send_within, checked_kind, limits)
+    within_ms = _send_within_ms(options.get("send_within"), checked_kind, limits)
+    key, symbol = options.get("key"), options.get("symbol")
     return Submission(
         key=new_key() if key is None else checked_key(key),
         account=account,
         kind=checked_kind,
         asset=_asset(asset),
-        requested=_amount(amount, checked_kind),
+        requested=_amount(amount),
         symbol=None if symbol is None else _symbol(symbol),
-        priority=_priority(priority),
-        at_most=_flag(at_most, "at_most"),
-        precheck=_flag(precheck, "precheck"),
+        priority=checked_priority(options.get("priority", "normal")),
+        at_most=_flag(options.get("at_most", False), "at_most"),
+        precheck=_flag(options.get("precheck", False), "precheck"),
         submitted_at_ms=now_ms,
         deadline_ms=now_ms + within_ms,
     )
@@ -73,7 +84,8 @@ def _kind(kind: object) -> Kind:
     raise InvalidRequest("kind", "kind_invalid", "kind: must be BORROW or REPAY")
 
 
-def _priority(priority: object) -> Priority:
+def checked_priority(priority: object) -> Priority:
+    """Raises InvalidRequest."""
     if isinstance(priority, str) and priority in {"urgent", "normal"}:
         return Priority(priority)
     raise InvalidRequest("priority", "priority_invalid", "priority: must be urgent or normal")
@@ -95,23 +107,20 @@ def _symbol(symbol: object) -> str:
     )
 
 
-def _amount(amount: object, kind: Kind) -> str:
+def _amount(amount: object) -> str:
     if isinstance(amount, Decimal):
         amount = _plain(amount)
     if not isinstance(amount, str):
         raise InvalidRequest(
             "amount", "amount_not_string", "amount: must be a string or Decimal, never a float"
         )
-    if (amount, kind) in {(ALL, Kind.REPAY), (MAX, Kind.BORROW)}:
-        return amount
     if len(amount) <= DIGITS_MAX + 1 and _AMOUNT.fullmatch(amount) and _is_sendable(amount):
         return amount
-    word = ALL if kind is Kind.REPAY else MAX
     raise InvalidRequest(
         "amount",
         "amount_invalid",
         f"amount: must be a positive plain decimal of at most {DECIMALS_MAX} decimals and "
-        f'{DIGITS_MAX} digits, such as "0.1", or "{word}" for {kind.value}',
+        f'{DIGITS_MAX} digits, such as "0.1"',
     )
 
 
@@ -150,6 +159,8 @@ def _send_within_ms(send_within: object, kind: Kind, limits: Limits) -> int:
 
 
 def _flag(value: object, field: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise InvalidRequest(field, f"{field}_invalid", f"{field}: must be true or false")
+    if not isinstance(value, bool):
+        raise InvalidRequest(field, f"{field}_invalid", f"{field}: must be true or false")
+    if value:
+        raise InvalidRequest(field, f"{field}_invalid", f"{field}: is not available yet")
+    return value

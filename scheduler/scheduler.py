@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
 
 from . import marks, request
-from .account import AccountLike
+from .account import AccountLike, checked_accounts
 from .account_queue import AccountQueue
 from .address import Address
 from .binance import Credentials
@@ -23,29 +23,26 @@ from .errors import (
     CannotStartInTime,
     Closed,
     ConfigurationError,
-    Expired,
     KeyReused,
     NotCancellable,
-    NotConfirmed,
-    NotExecuted,
     NotResolvable,
     QueueFull,
-    Rejected,
-    StillPending,
-    SubmissionCancelled,
     UnknownAccount,
     UnknownKey,
-    Unresolved,
     WrongLoop,
+    not_confirmed,
 )
 from .events import Resolved
-from .exchange import Exchange, sample_clock
+from .exchange import Exchange, keep_clock, sample_clock
+from .gatekeeper import Gatekeeper
 from .inventory import InventoryGate
 from .journal import Journal, open_journal
-from .journal.protocol import StaleVersion
+from .journal.protocol import StaleVersion, TranIdClaimed
 from .lifecycle import may_resolve_from_ms
-from .model import Alarm, Entry, Priority, Quote, State, Submission
+from .model import Alarm, Entry, Quote, State, Submission
 from .policy import Limits, Policy
+from .quotes import is_surely_in_time, quote
+from .request import Options
 from .signing import signer
 from .status import AccountStatus, account_status
 from .transport import AiohttpTransport, Transport
@@ -54,13 +51,9 @@ from .worker import Shared, Worker
 
 BASE_URL = "https://api.binance.com"
 RECV_WINDOW_MAX_MS = 60_000
-CLOCK_PERIOD_S = 30.0
-"""Between two samples of the exchange's time."""
-CLOCK_RETRY_S = 1.0
+"""The exchange takes no wider one."""
 FIRST_SAMPLE_S = 2.0
 """How long starting waits for the first sample before it goes on without."""
-GATE_POLL_S = 0.5
-"""How often the gate is looked at while an asset is short."""
 
 
 class Scheduler:
@@ -93,7 +86,7 @@ class Scheduler:
             raise ConfigurationError(
                 f"recv_window_ms: must be 1 to {RECV_WINDOW_MAX_MS}, not {recv_window_ms}"
             )
-        self._accounts = _checked(accounts)
+        self._accounts = checked_accounts(accounts)
         self._credentials = {name: _credentials(a) for name, a in self._accounts.items()}
         self._limits = limits or Limits()
         self._policy = Policy(recv_window_ms=recv_window_ms)
@@ -139,7 +132,7 @@ class Scheduler:
         self._clock = Clock()
         self._address = Address(self._limits)
         self._gate = InventoryGate(self._policy)
-        self._gate_changed = asyncio.Event()
+        self._gatekeeper = Gatekeeper(self._gate, self._clock, self._worker)
         self._closing = asyncio.Event()
         self._shared = Shared(
             journal=self._journal,
@@ -147,7 +140,7 @@ class Scheduler:
             address=self._address,
             gate=self._gate,
             watchers=self._watchers,
-            gate_changed=self._on_gate_change,
+            gate_changed=self._gatekeeper.changed,
         )
         self._marks = await self._journal.marks()
         unfinished = await self._unfinished()
@@ -177,13 +170,19 @@ class Scheduler:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                tasks.start_soon(self._keep_clock, name="clock")
-                tasks.start_soon(self._watch_inventory, name="inventory")
+                tasks.start_soon(
+                    keep_clock, self._transport, self._clock, self._clock_is_set, name="clock"
+                )
+                tasks.start_soon(self._gatekeeper.run, name="inventory")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
                 running.set_result(None)
                 await self._closing.wait()
                 tasks.cancel_scope.cancel()
+        except BaseException as error:
+            if not running.done():
+                running.set_exception(error)
+            raise
         finally:
             # Also after a defect in one of the tasks: nothing more is sent, and nobody is left
             # waiting for it.
@@ -205,7 +204,7 @@ class Scheduler:
                 if self._accepting:
                     await asyncio.wait(self._accepting)
                 for worker in self._workers.values():
-                    worker.close()
+                    worker.standing.close()
                 for worker in self._workers.values():
                     await worker.landed()
         finally:
@@ -225,32 +224,15 @@ class Scheduler:
         asset: str,
         amount: str | Decimal,
         *,
-        symbol: str | None = None,
-        key: str | None = None,
-        priority: str = "normal",
-        send_within: float | None = None,
-        at_most: bool = False,
-        precheck: bool = False,
         timeout: float | None = None,
+        **options: Unpack[Options],
     ) -> Entry:
-        """Borrow and wait until that is CONFIRMED.
+        """Borrow and wait until that is CONFIRMED. Options are those of `submit`.
 
-        Raises a `NotConfirmed` that carries the entry, `StillPending` after `timeout` seconds, and
-        whatever `submit` raises.
+        Raises a `NotConfirmed` that carries the entry (`StillPending` after `timeout` seconds; the
+        submission lives on), and whatever `submit` raises.
         """
-        return await self._confirmed(
-            timeout,
-            account,
-            "BORROW",
-            asset,
-            amount,
-            symbol=symbol,
-            key=key,
-            priority=priority,
-            send_within=send_within,
-            at_most=at_most,
-            precheck=precheck,
-        )
+        return await self._confirmed(timeout, account, "BORROW", asset, amount, options)
 
     async def repay(
         self,
@@ -258,28 +240,11 @@ class Scheduler:
         asset: str,
         amount: str | Decimal,
         *,
-        symbol: str | None = None,
-        key: str | None = None,
-        priority: str = "normal",
-        send_within: float | None = None,
-        at_most: bool = False,
-        precheck: bool = False,
         timeout: float | None = None,
+        **options: Unpack[Options],
     ) -> Entry:
-        """Repay and wait until that is CONFIRMED; raises as `borrow` does."""
-        return await self._confirmed(
-            timeout,
-            account,
-            "REPAY",
-            asset,
-            amount,
-            symbol=symbol,
-            key=key,
-            priority=priority,
-            send_within=send_within,
-            at_most=at_most,
-            precheck=precheck,
-        )
+        """Repay and wait until that is CONFIRMED; options and errors as for `borrow`."""
+        return await self._confirmed(timeout, account, "REPAY", asset, amount, options)
 
     async def submit(
         self,
@@ -287,20 +252,18 @@ class Scheduler:
         kind: str,
         asset: str,
         amount: str | Decimal,
-        *,
-        symbol: str | None = None,
-        key: str | None = None,
-        priority: str = "normal",
-        send_within: float | None = None,
-        at_most: bool = False,
-        precheck: bool = False,
+        **options: Unpack[Options],
     ) -> Entry:
         """Queue a borrow or repayment; it is durable when this returns.
 
-        `amount` is a plain decimal, as a string or a Decimal. `symbol` is the isolated pair;
-        without it the margin is cross. `key` makes repeating safe: the same key with the same
-        request is the same submission, whatever its priority and time. No attempt starts later
-        than `send_within` seconds from now (default: 300 for a borrow, a day for a repayment).
+        `kind` is BORROW or REPAY, `amount` a plain decimal as a string or a Decimal. Options:
+
+        * `symbol`: the isolated pair; without it the margin is cross.
+        * `key`: makes repeating safe. The same key with the same request is the same submission,
+          whatever its priority and time; made up if absent.
+        * `priority`: `"normal"`, or `"urgent"`, which goes first and may use the minute's reserve.
+        * `send_within`: seconds after which no attempt starts; 300 for a borrow and a day for a
+          repayment unless the limits say otherwise. Kept as an instant, also across a restart.
 
         Raises InvalidRequest, UnknownAccount, KeyReused, QueueFull, CannotStartInTime,
         AccountStopped, JournalUnavailable, Closed; then nothing was kept.
@@ -313,12 +276,7 @@ class Scheduler:
             kind,
             asset,
             amount,
-            symbol=symbol,
-            key=key,
-            priority=priority,
-            send_within=send_within,
-            at_most=at_most,
-            precheck=precheck,
+            options,
             limits=self._limits,
             now_ms=self._clock.now_ms(),
         )
@@ -358,22 +316,24 @@ class Scheduler:
     def _refusal(
         self, worker: Worker, asked: Submission
     ) -> AccountStopped | QueueFull | CannotStartInTime | None:
-        if worker.marks.stopped is not None:
-            return AccountStopped(f"account: {asked.account} is stopped: {worker.marks.stopped}")
+        if worker.standing.marks.stopped is not None:
+            return AccountStopped(
+                f"account: {asked.account} is stopped: {worker.standing.marks.stopped}"
+            )
         waiting = len(worker.queue) + self._adding[asked.account]
         if waiting >= self._limits.queue_max:
             return QueueFull(
                 f"account: {asked.account} has {waiting} submissions waiting, the most it may have",
                 retry_after_s=60 * self._limits.request_weight / self._limits.uid_weight_per_minute,
             )
-        if not worker.starts_surely_before(asked.deadline_ms):
-            quote = worker.quote(asked.priority)
-            if quote.starts_at_ms >= asked.deadline_ms:
-                late_s = (quote.starts_at_ms - asked.deadline_ms) / 1000
+        if not is_surely_in_time(worker, asked.deadline_ms):
+            first = quote(worker, asked.priority)
+            if first.starts_at_ms >= asked.deadline_ms:
+                late_s = (first.starts_at_ms - asked.deadline_ms) / 1000
                 return CannotStartInTime(
-                    f"send_within: {asked.account} has {quote.ahead} submissions ahead and could "
+                    f"send_within: {asked.account} has {first.ahead} submissions ahead and could "
                     f"start this one {late_s:.1f} s after its time at the earliest",
-                    quote,
+                    first,
                     retry_after_s=max(1.0, late_s),
                 )
         return None
@@ -385,36 +345,20 @@ class Scheduler:
         kind: str,
         asset: str,
         amount: str | Decimal,
-        *,
-        symbol: str | None,
-        key: str | None,
-        priority: str,
-        send_within: float | None,
-        at_most: bool,
-        precheck: bool,
+        options: Options,
     ) -> Entry:
-        key = request.new_key() if key is None else request.checked_key(key)
+        key = request.checked_key(options["key"]) if options.get("key") else request.new_key()
         waiter = self._watchers.wait_for(key)
         try:
-            entry = await self.submit(
-                account,
-                kind,
-                asset,
-                amount,
-                symbol=symbol,
-                key=key,
-                priority=priority,
-                send_within=send_within,
-                at_most=at_most,
-                precheck=precheck,
-            )
+            chosen: Options = {**options, "key": key}
+            entry = await self.submit(account, kind, asset, amount, **chosen)
             if not is_settled(entry):
                 entry = await self._settled(key, waiter, timeout)
         finally:
             self._watchers.forget(key, waiter)
         if entry.state is State.CONFIRMED:
             return entry
-        raise _not_confirmed(entry)
+        raise not_confirmed(entry)
 
     # Following
 
@@ -491,27 +435,27 @@ class Scheduler:
         if entry.state not in {State.UNKNOWN, State.UNRESOLVED}:
             raise NotResolvable("not_undecided", f"key: {key} is {entry.state}; nothing is open")
         from_ms = may_resolve_from_ms(entry, self._policy)
-        if self._clock.now_ms() < from_ms or not self._clock.is_set:
+        is_sampled = await sample_clock(self._transport, self._clock)
+        is_known = is_sampled and self._clock.is_trusted
+        if not is_known or self._clock.now_ms() <= from_ms:
             raise NotResolvable(
                 "fence_not_passed",
                 f"key: {key} may still be executed; it can be resolved from {from_ms} on",
             )
-        if tran_id is not None:
-            claims = await self._journal.claimed(entry.account, entry.kind, frozenset({tran_id}))
-            if claims.get(tran_id, key) != key:
-                raise NotResolvable(
-                    "tran_id_claimed", f"tran_id: {tran_id} belongs to {claims[tran_id]}"
-                )
         event = Resolved(state, tran_id, because)
         worker = self._worker(entry.account)
         try:
             return await asyncio.shield(asyncio.ensure_future(worker.resolve(entry, event)))
         except StaleVersion:
             raise NotResolvable("not_undecided", f"key: {key} has just changed") from None
+        except TranIdClaimed as claim:
+            raise NotResolvable(
+                "tran_id_claimed", f"tran_id: {tran_id} belongs to {claim.holder}"
+            ) from None
 
     async def quote(self, account: str, *, priority: str = "normal") -> Quote:
         """When a submission made now would start at the earliest, counting only certain waits."""
-        return self._known_worker(account).quote(Priority(priority))
+        return quote(self._known_worker(account), request.checked_priority(priority))
 
     async def status(self, account: str) -> AccountStatus:
         """What the account is doing now. Raises UnknownAccount."""
@@ -520,50 +464,26 @@ class Scheduler:
     async def pause(self, account: str) -> None:
         """Send nothing of the account until `resume`, also after a restart; still take
         submissions."""
-        await self._known_worker(account).pause()
+        worker = self._known_worker(account)
+        await worker.standing.pause()
+        worker.poke()
 
     async def resume(self, account: str) -> None:
         """Take back a pause, a stop for a refused key, and the finding that others use the
         account."""
-        await self._known_worker(account).resume()
+        worker = self._known_worker(account)
+        await worker.standing.resume()
+        worker.poke()
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """The configured accounts' names."""
         return tuple(self._accounts)
 
-    # Background
-
-    async def _keep_clock(self) -> None:
-        while True:
-            was_set = self._clock.is_set
-            is_sampled = await sample_clock(self._transport, self._clock)
-            if self._clock.is_set and not was_set:
-                for worker in self._workers.values():
-                    worker.clock_is_set()
-            await anyio.sleep(CLOCK_PERIOD_S if is_sampled else CLOCK_RETRY_S)
-
-    async def _watch_inventory(self) -> None:
-        while True:
-            if not self._gate.shortages():
-                self._gate_changed.clear()
-                await self._gate_changed.wait()
-            now_ms = self._clock.now_ms()
-            for pool in self._gate.due(now_ms):
-                asker = self._gate.asker(pool)
-                if asker is not None:
-                    asset, is_isolated = pool
-                    exchange = self._worker(asker).exchange
-                    available = await exchange.inventory(asset, is_isolated=is_isolated)
-                    self._gate.answered(pool, available, self._clock.now_ms())
-                    self._on_gate_change()
-            await anyio.sleep(GATE_POLL_S)
-
-    def _on_gate_change(self) -> None:
-        if self._gate.shortages():
-            self._gate_changed.set()
-            for account in self._gate.waiting_accounts():
-                self._workers[account].poke()
+    def _clock_is_set(self) -> None:
+        for worker in self._workers.values():
+            worker.standing.clock_is_set()
+            worker.poke()
 
     # Workers
 
@@ -607,7 +527,7 @@ class Scheduler:
     _clock: Clock
     _address: Address
     _gate: InventoryGate
-    _gate_changed: asyncio.Event
+    _gatekeeper: Gatekeeper
     _closing: asyncio.Event
     _shared: Shared
 
@@ -621,27 +541,6 @@ class Scheduler:
             raise Closed("the scheduler was never started")
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoop("the scheduler was started on another event loop")
-
-
-def _checked(accounts: Iterable[AccountLike]) -> dict[str, AccountLike]:
-    by_name: dict[str, AccountLike] = {}
-    keys: dict[str, str] = {}
-    for account in accounts:
-        if account.name in by_name:
-            raise ConfigurationError(f"accounts: {account.name} is there twice")
-        if account.api_key in keys:
-            raise ConfigurationError(
-                f"accounts: {keys[account.api_key]} and {account.name} have the same api_key"
-            )
-        if account.confirm not in {"reply", "record"}:
-            raise ConfigurationError(f"accounts.{account.name}.confirm: must be reply or record")
-        if account.lane not in {"account", "pair"}:
-            raise ConfigurationError(f"accounts.{account.name}.lane: must be account or pair")
-        by_name[account.name] = account
-        keys[account.api_key] = account.name
-    if not by_name:
-        raise ConfigurationError("accounts: none is configured")
-    return by_name
 
 
 def _credentials(account: AccountLike) -> Credentials:
@@ -675,19 +574,3 @@ def _resolution(state: State | str, tran_id: int | None) -> State:
     raise NotResolvable(
         "resolution_invalid", "as: must be CONFIRMED with a tran_id, or NOT_EXECUTED without one"
     )
-
-
-def _not_confirmed(entry: Entry) -> NotConfirmed:
-    match entry.state:
-        case State.REJECTED:
-            return Rejected(f"{entry.key}: {entry.code} {entry.name}: {entry.message}", entry)
-        case State.EXPIRED:
-            return Expired(f"{entry.key}: its time ran out before it was sent", entry)
-        case State.CANCELLED:
-            return SubmissionCancelled(f"{entry.key}: cancelled", entry)
-        case State.NOT_EXECUTED:
-            return NotExecuted(f"{entry.key}: proven not to have happened", entry)
-        case State.UNRESOLVED:
-            why = entry.evidence[-1].detail if entry.evidence else ""
-            return Unresolved(f"{entry.key}: not decided: {why}", entry)
-    return StillPending(f"{entry.key}: still {entry.state}", entry)

@@ -15,10 +15,11 @@ from .journal.protocol import StaleVersion
 from .model import Entry, State, Transaction
 from .policy import Policy
 from .reconcile import OURS, Window, fits
+from .recorder import JOURNAL_RETRY_S
+from .standing import Standing
 
 SWEEP_MIN_MS = 2_000
 """Between two sweeps for acknowledged transactions: one serves all that are due by then."""
-JOURNAL_RETRY_S = 1.0
 
 
 class Lane(Protocol):
@@ -33,11 +34,9 @@ class Lane(Protocol):
     def name(self) -> str: ...
 
     @property
-    def is_exclusive(self) -> bool: ...
+    def standing(self) -> Standing: ...
 
     async def apply(self, entry: Entry, event: Event) -> Entry: ...
-
-    async def found_shared(self, tran_id: int) -> None: ...
 
 
 class Settler:
@@ -69,10 +68,7 @@ class Settler:
             if entry is None:
                 await self._wake.wait()
                 continue
-            assert entry.look_not_before_ms is not None
-            wait_ms = entry.look_not_before_ms - self._lane.clock.now_ms()
-            if entry.tran_id is not None:
-                wait_ms = max(wait_ms, self._swept_at_ms + SWEEP_MIN_MS - self._lane.clock.now_ms())
+            wait_ms = self._due_ms(entry) - self._lane.clock.now_ms()
             if wait_ms > 0:
                 with anyio.move_on_after(wait_ms / 1000):
                     await self._wake.wait()
@@ -81,7 +77,13 @@ class Settler:
 
     def _earliest(self) -> Entry | None:
         due = (e for e in self._entries.values() if e.look_not_before_ms is not None)
-        return min(due, key=lambda entry: entry.look_not_before_ms or 0, default=None)
+        return min(due, key=self._due_ms, default=None)
+
+    def _due_ms(self, entry: Entry) -> int:
+        assert entry.look_not_before_ms is not None
+        if entry.tran_id is None:
+            return entry.look_not_before_ms
+        return max(entry.look_not_before_ms, self._swept_at_ms + SWEEP_MIN_MS)
 
     async def _settle(self, entry: Entry) -> None:
         if entry.tran_id is None:
@@ -119,8 +121,8 @@ class Settler:
         holders = await lane.journal.claimed(lane.name, entry.kind, ids) if ids else {}
         stranger = await self._stranger(look, holders)
         if stranger is not None:
-            await lane.found_shared(stranger.tran_id)
-        return look, holders, lane.is_exclusive
+            await lane.standing.found_shared(stranger.tran_id)
+        return look, holders, lane.standing.is_exclusive
 
     async def _stranger(self, look: Look, holders: dict[int, str]) -> Transaction | None:
         """A record by hand that nobody holds and that no attempt of ours would have left."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from .account_queue import HoldState
 from .model import Alarm, Entry, Priority, Quote
+from .quotes import quote
 from .worker import Worker
 
 
@@ -44,7 +45,6 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
     ledger, limits = worker.budget.ledger, worker.limits
     used, foreign = ledger.own(steady_ms), ledger.foreign(steady_ms)
     reserved = limits.urgent_reserve * limits.request_weight
-    left = limits.uid_weight_per_minute - reserved - used - foreign
     return AccountStatus(
         account=worker.name,
         as_of_ms=now_ms,
@@ -56,11 +56,11 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
         weight_used=used,
         weight_foreign=foreign,
         weight_reserved=reserved,
-        weight_left=max(0, left),
+        weight_left=ledger.left(steady_ms),
         gap_ms=worker.budget.pace.gap_ms(steady_ms),
         holds=tuple(worker.queue.holds(now_ms)),
-        next_start=worker.quote(Priority.NORMAL),
-        stopped=worker.marks.stopped,
-        is_exclusive=worker.is_exclusive,
+        next_start=quote(worker, Priority.NORMAL),
+        stopped=worker.standing.marks.stopped,
+        is_exclusive=worker.standing.is_exclusive,
         alarms=tuple(a for a in alarms if a.account in {None, worker.name}),
     )

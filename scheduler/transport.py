@@ -2,6 +2,7 @@
 methods."""
 
 import asyncio
+import ipaddress
 import ssl
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -87,16 +88,23 @@ class AiohttpTransport:
 def checked_base_url(base_url: str) -> str:
     """The URL without a trailing slash. Plain HTTP is for this machine only: a signed request on an
     open network can be read. Raises ConfigurationError."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"base_url: {base_url!r}: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise ConfigurationError(f"base_url: {base_url!r} is not of the form https://HOST[:PORT]")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ConfigurationError(f"base_url: plain http to {parts.hostname} is refused; use https")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"base_url: plain http to {host} is refused; use https")
     return base_url.rstrip("/")
 
 
 def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.endswith(".localhost") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 # Raised before a connection stands, so no byte of the request can have left. Everything else that

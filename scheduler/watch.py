@@ -26,6 +26,7 @@ class Watchers:
         self._on_change = on_change
         self._waiters: dict[str, list[asyncio.Future[Entry]]] = {}
         self._streams: set[MemoryObjectSendStream[Entry | Alarm]] = set()
+        self._lost: set[MemoryObjectSendStream[Entry | Alarm]] = set()
         self._is_closed = False
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
 
@@ -65,6 +66,7 @@ class Watchers:
         waiter: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         if self._is_closed:
             waiter.set_exception(Closed("the scheduler is closed"))
+            waiter.exception()  # nobody may come to await it
         else:
             self._waiters.setdefault(key, []).append(waiter)
         return waiter
@@ -94,10 +96,11 @@ class Watchers:
                 async for event in receive:
                     if account is None or event.account == account:
                         yield event
-            if not self._is_closed:
+            if send in self._lost:
                 raise EventsLost(f"more than {BUFFER_MAX} changes were waiting to be read")
         finally:
             self._streams.discard(send)
+            self._lost.discard(send)
             send.close()
 
     def close(self) -> None:
@@ -116,9 +119,12 @@ class Watchers:
         for stream in list(self._streams):
             try:
                 stream.send_nowait(event)
-            except (anyio.WouldBlock, anyio.BrokenResourceError):
+            except anyio.WouldBlock:
+                self._lost.add(stream)
                 self._streams.discard(stream)
                 stream.close()
+            except anyio.BrokenResourceError:  # its reader has gone
+                self._streams.discard(stream)
 
 
 def is_settled(entry: Entry) -> bool:

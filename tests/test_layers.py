@@ -44,8 +44,12 @@ ACTING = {
     "journal/": "what must survive",
     "watch": "who is told of a change",
     "marks": "what is known of an account besides its submissions",
+    "standing": "what keeps an account from sending",
+    "recorder": "each step durable before it is acted on",
     "settler": "looking until nothing is undecided",
     "worker": "carrying actions out",
+    "gatekeeper": "asking what can be lent while an asset is short",
+    "quotes": "when a submission would start",
     "status": "what an account is doing now",
     "margin": "what an account owes and may borrow",
     "scheduler": "the public face",
@@ -53,7 +57,7 @@ ACTING = {
     "simulator/": "the exchange, written apart",
     "sidecar/": "the scheduler behind HTTP",
     "config": "files and environment",
-    "cli": "commands",
+    "cli/": "commands",
     "__main__": "the start",
 }
 ORDER = [*PURE, *ACTING]
@@ -170,7 +174,7 @@ def test_import_scheduler_loads_nothing_of_the_command_line() -> None:
             "sidecar/pages/home.py",
             "from ... import model\nfrom .. import metrics\nfrom .x import y",
         ),
-        ("cli.py", "from . import __version__\nfrom .sidecar import serve\nimport rich"),
+        ("cli/app.py", "from .. import __version__\nfrom ..sidecar import serve\nimport rich"),
     ],
 )
 def test_what_is_allowed(path: str, source: str) -> None:

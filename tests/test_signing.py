@@ -133,6 +133,11 @@ def test_white_space_around_a_secret_is_the_end_of_a_file(secret: bytes) -> None
     assert signer((secret + b"\n").decode()).sign(PAYLOAD) == expected
 
 
+@pytest.mark.parametrize("secret", [CANARY.encode(), pem(ED25519)])
+def test_an_empty_passphrase_is_none(secret: bytes) -> None:
+    assert signer(secret, passphrase=b"").sign(PAYLOAD) == signer(secret).sign(PAYLOAD)
+
+
 def decoded(signature: str) -> bytes:
     return base64.b64decode(unquote(signature), validate=True)
 

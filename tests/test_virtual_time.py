@@ -127,7 +127,7 @@ async def scramble() -> list[tuple[float, int]]:
     return seen
 
 
-def test_tasks_in_a_set_are_cancelled_oldest_first() -> None:
+def test_tasks_in_a_set_are_cancelled_in_the_same_order_every_time() -> None:
     async def main() -> list[int]:
         ended: list[int] = []
 
@@ -266,6 +266,54 @@ def test_tasks_left_behind_are_cancelled() -> None:
     log: list[str] = []
     run(main(log))
     assert log == ["cleaned up"]
+
+
+def test_they_are_cancelled_oldest_first() -> None:
+    async def main(log: list[int]) -> None:
+        async def left_behind(number: int) -> None:
+            try:
+                await asyncio.sleep(3_600)
+            finally:
+                log.append(number)
+
+        await asyncio.gather(*(asyncio.sleep(0) for _ in range(480)))
+        main.tasks = [asyncio.create_task(left_behind(number)) for number in range(100)]  # type: ignore[attr-defined]
+        await asyncio.sleep(1)
+
+    log: list[int] = []
+    run(main(log))
+    assert log == list(range(100))
+
+
+def test_generators_left_behind_are_closed() -> None:
+    log: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(1)
+            log.append("closed")
+
+    left_behind = numbers()
+
+    async def main() -> None:
+        await anext(left_behind)
+
+    run(main())
+    assert log == ["closed"]
+
+
+def test_a_waiting_task_that_nobody_refers_to_fails_the_run() -> None:
+    async def main() -> None:
+        lost = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(1)
+        del lost
+        gc.collect()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run(main())
+    assert caught.group_contains(RuntimeError, match="destroyed")
 
 
 def test_an_error_nobody_awaited_fails_the_run() -> None:
@@ -425,7 +473,6 @@ def test_a_killed_process_runs_nothing_any_more() -> None:
         task = process.spawn(work())
         task.add_done_callback(lambda _: log.append("done"))
         await asyncio.sleep(1)
-        process.kill()
         process.kill()
         del task, process
         gc.collect()
@@ -616,7 +663,10 @@ def test_generators_of_the_dead_are_not_closed_either() -> None:
             finally:
                 log.append("closed")
 
+        held_outside = [numbers()]
+
         async def work() -> None:
+            await anext(held_outside[0])
             async for _ in numbers():
                 await asyncio.sleep(1)
 
@@ -624,6 +674,9 @@ def test_generators_of_the_dead_are_not_closed_either() -> None:
         process.spawn(work())
         await asyncio.sleep(1.5)
         process.kill()
+        held_outside.clear()
+        gc.collect()
+        await asyncio.sleep(1)
 
     log: list[str] = []
     run(main(log))
@@ -679,14 +732,17 @@ def test_an_anyio_task_group_dies_without_leaving_its_scope() -> None:
 
 def test_the_dead_make_no_noise(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        send, receive = anyio.create_memory_object_stream[int](1)
+        asyncio.get_running_loop().set_exception_handler(None)
 
         async def work() -> None:
-            async with send, receive:
+            never_closed = anyio.create_memory_object_stream[int](1)
+            try:
+                await never_closed[1].receive()
+            finally:  # clean-up that waits refuses to be closed
                 try:
-                    await receive.receive()
+                    await asyncio.sleep(0)
                 finally:
-                    await anyio.sleep(1)  # clean-up that waits refuses to be closed
+                    await asyncio.sleep(0)
 
         process = Process("victim")
         process.spawn(work())

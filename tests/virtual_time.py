@@ -217,8 +217,6 @@ class Process:
 
     def kill(self) -> None:
         """Stops the process; a step of its own that is under way gets to its next `await`."""
-        if self.is_dead:
-            return
         self.is_dead = True
         self.loop.deaths += 1
         for task in self.loop.tasks():

@@ -8,6 +8,7 @@ from .accounts import SimulatedAccount
 from .faults import Fault
 from .ledger import Arrival, Ledger, Transaction
 from .options import Options
+from .scenario import Scenario, load_scenario, run_scenario, scenario_names
 from .simulator import Simulator
 
 __all__ = [
@@ -15,7 +16,11 @@ __all__ = [
     "Fault",
     "Ledger",
     "Options",
+    "Scenario",
     "SimulatedAccount",
     "Simulator",
     "Transaction",
+    "load_scenario",
+    "run_scenario",
+    "scenario_names",
 ]

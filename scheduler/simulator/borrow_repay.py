@@ -61,7 +61,7 @@ class BorrowRepay:
         self._inventory = inventory
         self._records = records
         self._ledger = ledger
-        self._busy: dict[Lane, int] = {}
+        self._busy: set[Lane] = set()
         self._last_tran_id = options.first_tran_id
 
     def is_busy(self, account: str, symbol: str | None) -> bool:
@@ -122,26 +122,20 @@ class BorrowRepay:
         self._ledger.add(transaction)
         if loan.kind == "BORROW":
             self._inventory.move(loan.asset, loan.symbol is not None, -loan.amount)
-        lane = self.occupy(account.name, loan.symbol)
+        self.occupy(account.name, loan.symbol, max(course.processing_ms, occupies_ms))
         self._clock.call_later(
             course.processing_ms, self._finish, account, transaction, course, on_finished
         )
-        self._clock.call_later(max(course.processing_ms, occupies_ms), self._release, lane)
         return transaction
 
-    def occupy(self, account: str, symbol: str | None, for_ms: float | None = None) -> Lane:
-        """Blocks the account as a transaction would; without a time until it is released."""
+    def occupy(self, account: str, symbol: str | None, for_ms: float) -> None:
+        """Blocks the account, as a transaction does."""
         lane = self._lane(account, symbol)
-        self._busy[lane] = self._busy.get(lane, 0) + 1
-        if for_ms is not None:
-            self._clock.call_later(for_ms, self._release, lane)
-        return lane
-
-    def _release(self, lane: Lane) -> None:
-        if self._busy[lane] == 1:
-            del self._busy[lane]
-        else:
-            self._busy[lane] -= 1
+        assert lane not in self._busy, "two transactions at a time were let through"
+        self._busy.add(lane)
+        # Due together with the booking. A reply takes at least one more turn of the loop, so
+        # whoever hears of the end finds the account free.
+        self._clock.call_later(for_ms, self._busy.discard, lane)
 
     def _begin(self, account: Account, loan: Loan, cause: Cause, course: Course) -> Transaction:
         now_ms, now_s = self._clock.now_ms(), self._clock.loop_s()

@@ -70,7 +70,9 @@ class Options:
     record_timestamp: Annotated[
         Literal["started", "finished"], "which end of the processing a record is dated by"
     ] = "started"
-    history_max: Annotated[int, "records, interest charges and balances moves kept, each"] = 100_000
+    history_max: Annotated[
+        int, "records an account and interest charges kept; the oldest go first"
+    ] = 100_000
     arrivals_max: Annotated[int, "arrivals the ledger keeps; the oldest half goes first"] = (
         2_000_000
     )

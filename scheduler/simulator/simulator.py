@@ -25,6 +25,7 @@ from .parameters import LoanKind
 from .records import Records
 from .refusals import refuse
 from .seeds import Seeds
+from .server import Server
 from .signatures import KeyType
 
 Amount = str | int | Decimal
@@ -76,7 +77,10 @@ class Simulator:
         self._market = Market(self.options, self._clock, self._inventory)
         self._exchange = self._open_exchange()
         self._network = Network(self.options, self._clock, self._seeds, self._exchange)
+        self._server: Server | None = None
         self.transport = self.transport_from(HOME)
+        # A placeholder that nothing can connect to, until there is a port.
+        self.base_url = f"http://{HOME}:0"
 
     def _open_exchange(self) -> Exchange:
         history = History(self.options, self._clock, self._debts, self._records)
@@ -97,6 +101,9 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         self._clock.start()
+        if self.options.port is not None:
+            self._server = Server(self, self._exchange)
+            self.base_url = await self._server.start(HOME, self.options.port)
         return self
 
     async def __aexit__(
@@ -106,11 +113,9 @@ class Simulator:
         traceback: TracebackType | None,
     ) -> None:
         self._network.close()
+        if self._server is not None:
+            await self._server.close()
         self._clock.stop()
-
-    @property
-    def base_url(self) -> str:
-        return f"http://{HOME}:0"
 
     # Talking to it.
 
@@ -191,6 +196,17 @@ class Simulator:
     @read_fault_rates.setter
     def read_fault_rates(self, rates: Mapping[AnyFault | str, float]) -> None:
         self._faults.rates.reads = dict(rates)
+
+    def set_fault_rates(
+        self,
+        loans: Mapping[AnyFault | str, float] | None = None,
+        reads: Mapping[AnyFault | str, float] | None = None,
+    ) -> None:
+        """Both rates in one call; what is not given stays as it is."""
+        if loans is not None:
+            self.fault_rates = dict(loans)
+        if reads is not None:
+            self.read_fault_rates = dict(reads)
 
     def clear_faults(self) -> None:
         """From now on nothing goes wrong on purpose: drops planned faults and all rates."""

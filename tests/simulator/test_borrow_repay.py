@@ -38,6 +38,13 @@ async def test_while_one_runs_a_further_one_of_another_asset_gets_3007(client: C
     }
 
 
+async def test_of_100_borrows_fired_at_once_one_succeeds(sim: Simulator, client: Client) -> None:
+    said = await asyncio.gather(*(client.borrow() for _ in range(100)))
+    assert sorted(reply.status for reply in said) == [200] + [400] * 99
+    assert sim.ledger.refusals() == {-3007: 99}
+    assert len(sim.ledger.booked()) == 1
+
+
 async def test_accounts_do_not_block_each_other(sim: Simulator, client: Client) -> None:
     both = await asyncio.gather(client.borrow(), Client(sim, "other").borrow())
     assert [said.status for said in both] == [200, 200]
@@ -198,6 +205,22 @@ async def test_credit_comes_back_with_a_repayment(sim: Simulator, client: Client
     assert (await client.borrow("USDT", "4")).status == 200
 
 
+async def test_credit_can_be_set_while_there_is_debt(sim: Simulator, client: Client) -> None:
+    sim.set_debt("main", "USDT", "7")
+    sim.set_max_borrowable("main", "USDT", "3")
+    assert (await client.borrow("USDT", "3.1")).code == -3006
+    assert (await client.borrow("USDT", "3")).status == 200
+
+
+async def test_what_is_borrowed_is_held_until_it_is_repaid(sim: Simulator, client: Client) -> None:
+    sim.set_balance("main", "USDT", "1")
+    sim.set_debt("main", "USDT", "5")
+    await client.borrow("USDT", "2")
+    assert (await client.repay("USDT", "3.1")).code == -3041
+    assert (await client.repay("USDT", "3")).status == 200
+    assert (await client.repay("USDT", "0.1")).code == -3041
+
+
 async def test_a_banned_asset_can_still_be_repaid(sim: Simulator, client: Client) -> None:
     sim.set_debt("main", "ETH", "5")
     sim.set_banned_asset("ETH")
@@ -222,6 +245,7 @@ async def test_processing_beyond_the_backends_patience_is_answered_1007_and_goes
         assert sim.ledger.booked() == []
         await asyncio.sleep(3)
         assert len(sim.ledger.booked()) == 1
+        assert sim.ledger.arrivals[0].status == 504
 
 
 async def test_the_same_seed_gives_the_same_run() -> None:

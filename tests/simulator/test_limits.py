@@ -106,6 +106,7 @@ async def test_each_endpoint_has_its_own_budget(sim: Simulator, client: Client) 
     assert (await client.get(path, asset="BTC")).headers[USED_UID] == "750"
     looked = await client.get(LOANS, type="BORROW", startTime=0)
     assert looked.headers["x-sapi-used-ip-weight-1m"] == "10"
+    assert sim.ledger.most_weight_in_a_minute("main") == 0
 
 
 async def test_an_address_shares_its_ip_budget_among_accounts(sim: Simulator) -> None:

@@ -1,6 +1,7 @@
 """What other parties do on an account, and that nobody's death undoes what the exchange does."""
 
 import asyncio
+import gc
 from decimal import Decimal
 
 import pytest
@@ -125,6 +126,9 @@ async def test_a_lost_reply_to_a_dead_client_is_nobodys_error(
     process.kill()
     await asyncio.sleep(1)
     assert len(sim.ledger.booked()) == 1
+    process.bury()
+    gc.collect()
+    assert process.loop.unhandled == []
 
 
 async def test_leaving_the_simulator_cuts_off_whoever_still_waits() -> None:

@@ -1,5 +1,6 @@
 """A request has to be well formed before anything else is looked at."""
 
+import asyncio
 from urllib.parse import urlencode
 
 import pytest
@@ -106,3 +107,35 @@ async def test_an_unknown_path_is_not_supported(client: Client) -> None:
 async def test_a_known_path_by_another_method_is_not_supported(client: Client) -> None:
     said = await client.send(client.signed("POST", "/api/v3/time"))
     assert (said.status, said.code) == (404, -1020)
+
+
+CHECKS_IN_ORDER: list[tuple[dict[str, str | int | None], int]] = [
+    ({"asset": None}, -1102),
+    ({"amount": "1e3"}, -1100),
+    ({"signature": "0" * 64}, -1022),
+    ({"timestamp": 1}, -1021),
+    ({}, -3007),
+]
+
+
+async def test_of_several_things_wrong_the_first_in_order_is_named(
+    sim: Simulator, client: Client
+) -> None:
+    sim.order("main", "USDT", "1", occupies_ms=60_000)
+    sim.set_banned_asset("USDT")
+    wrong: dict[str, str | int | None] = {}
+    for changes, _ in CHECKS_IN_ORDER:
+        wrong = changes | wrong
+    for changes, code in CHECKS_IN_ORDER:
+        said = await client.send(client.loan("BORROW", "USDT", "10", **wrong))
+        assert said.code == code
+        for name in changes:
+            del wrong[name]
+    await asyncio.sleep(60)
+    assert (await client.borrow("USDT")).code == -3012
+    sim.revoke_key("main")
+    assert (await client.borrow("USDT", amount="")).code == -2015
+    sim.spend_weight("main", 180_000)
+    assert (await client.borrow("USDT")).status == 429
+    sim.ban()
+    assert (await client.borrow("USDT")).status == 418

@@ -1,0 +1,51 @@
+"""Asks the exchange what it can lend while an asset is short, and tells those who wait."""
+
+import asyncio
+from collections.abc import Callable
+
+import anyio
+
+from .clock import Clock
+from .inventory import InventoryGate, Pool
+from .worker import Worker
+
+POLL_S = 0.25
+"""How often the gate is looked at while an asset is short."""
+
+
+class Gatekeeper:
+    """Acts for the inventory gate of one scheduler."""
+
+    def __init__(
+        self, gate: InventoryGate, clock: Clock, worker_of: Callable[[str], Worker]
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._worker_of = worker_of
+        self._has_changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """A borrow of a starved asset was lent or refused: others may be free to go."""
+        self._has_changed.set()
+        for account in self._gate.waiting_accounts():
+            self._worker_of(account).poke()
+
+    async def run(self) -> None:
+        """Ask whenever asking is due, for ever."""
+        while True:
+            if not self._gate.shortages():
+                self._has_changed.clear()
+                await self._has_changed.wait()
+            for pool in self._gate.due(self._clock.now_ms()):
+                await self._ask(pool)
+            await anyio.sleep(POLL_S)
+
+    async def _ask(self, pool: Pool) -> None:
+        asker = self._gate.asker(pool)
+        if asker is None:
+            return
+        asset, is_isolated = pool
+        exchange = self._worker_of(asker).exchange
+        available = await exchange.inventory(asset, is_isolated=is_isolated)
+        self._gate.answered(pool, available, self._clock.now_ms())
+        self.changed()

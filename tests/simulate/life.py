@@ -1,0 +1,198 @@
+"""One life: the scheduler at work, with what was drawn for it going wrong, until all is decided."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+
+from scheduler import (
+    Closed,
+    Entry,
+    NotCancellable,
+    NotConfirmed,
+    NotResolvable,
+    Scheduler,
+    SchedulerError,
+    State,
+    clock,
+)
+from scheduler.model import Alarm
+from scheduler.simulator import Simulator
+
+from .. import virtual_time
+from .plan import Job, Plan
+
+PATIENCE_S = 2 * 3600
+"""After the faults end, everything must be decided within this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One durable change, as `on_change` told it."""
+
+    loop_s: float
+    exchange_ms: int
+    entry: Entry
+
+
+@dataclass(slots=True)
+class Story:
+    """What was seen of one life, for the oracle."""
+
+    plan: Plan
+    changes: list[Change] = field(default_factory=list)
+    latest: dict[str, Entry] = field(default_factory=dict)
+    refused: dict[str, SchedulerError] = field(default_factory=dict)
+    """Submissions that were not taken."""
+    answers: dict[str, Entry | NotConfirmed] = field(default_factory=dict)
+    """What callers that waited were told."""
+    alarms: list[Alarm] = field(default_factory=list)
+    virtual_s: float = 0.0
+
+    def digest(self) -> str:
+        """The same for the same life, and for no other."""
+        told = hashlib.sha256()
+        for change in self.changes:
+            told.update(f"{change.loop_s:.6f} {change.entry!r}\n".encode())
+        return told.hexdigest()[:16]
+
+    def branches(self) -> Counter[str]:
+        """What happened, for telling whether rare things were reached."""
+        seen: Counter[str] = Counter()
+        before: dict[str, Entry] = {}
+        for change in self.changes:
+            entry = change.entry
+            last = before.get(entry.key)
+            if last is not None and last.state is not entry.state:
+                seen[f"{last.state} to {entry.state}"] += 1
+            before[entry.key] = entry
+        seen.update(f"alarm {alarm.cause}" for alarm in self.alarms)
+        seen.update(f"refused {type(error).__name__}" for error in self.refused.values())
+        return seen
+
+
+def live(plan: Plan) -> tuple[Story, Simulator]:
+    """Live it, on a loop of its own."""
+    story = Story(plan)
+    simulator = Simulator(**plan.exchange)
+    epoch_ms = simulator.options.epoch_ms
+    before, clock.wall_ms = clock.wall_ms, lambda: epoch_ms + plan.wall_skew_ms
+    try:
+        virtual_time.run(_live(plan, story, simulator), seed=plan.seed)
+    finally:
+        clock.wall_ms = before
+    return story, simulator
+
+
+async def _live(plan: Plan, story: Story, simulator: Simulator) -> None:
+    loop = asyncio.get_running_loop()
+
+    def note(entry: Entry) -> None:
+        story.changes.append(Change(loop.time(), simulator.now_ms(), entry))
+        story.latest[entry.key] = entry
+
+    async with simulator:
+        accounts = [simulator.account(name, **kw) for name, kw in plan.accounts.items()]
+        for account in accounts:
+            for asset in ("USDT", "BTC"):
+                simulator.set_debt(account, asset, "100000")
+                simulator.set_debt(account, asset, "100000", symbol="BTCUSDT")
+        simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
+        scheduler = Scheduler(
+            accounts, journal="memory:", transport=simulator.transport, on_change=note
+        )
+        async with scheduler, anyio.create_task_group() as others:
+            others.start_soon(_listen, scheduler, story)
+            others.start_soon(_disturb, plan, simulator)
+            async with anyio.create_task_group() as callers:
+                for number, job in enumerate(plan.jobs):
+                    callers.start_soon(_call, scheduler, story, f"k{number}", job)
+                await _until(plan.quiet_at_s)
+                simulator.clear_faults()
+                with anyio.move_on_after(PATIENCE_S):
+                    while not _all_final(plan, story):
+                        await anyio.sleep(1)
+                        await _resolve(scheduler, story, simulator)
+                callers.cancel_scope.cancel()
+            others.cancel_scope.cancel()
+        story.virtual_s = loop.time()
+
+
+async def _call(scheduler: Scheduler, story: Story, key: str, job: Job) -> None:
+    await _until(job.at_s)
+    try:
+        await scheduler.submit(
+            job.account,
+            job.kind,
+            job.asset,
+            job.amount,
+            symbol=job.symbol,
+            key=key,
+            priority=job.priority,
+            send_within=job.send_within,
+        )
+    except SchedulerError as error:
+        story.refused[key] = error
+        return
+    if job.cancel_after_s is not None:
+        await anyio.sleep(job.cancel_after_s)
+        try:
+            story.answers[key] = await scheduler.cancel(key)
+            return
+        except NotCancellable:
+            pass
+    call = scheduler.borrow if job.kind == "BORROW" else scheduler.repay
+    try:
+        story.answers[key] = await call(
+            job.account, job.asset, job.amount, symbol=job.symbol, key=key
+        )
+    except NotConfirmed as error:
+        story.answers[key] = error
+
+
+async def _listen(scheduler: Scheduler, story: Story) -> None:
+    try:
+        async for event in scheduler.events():
+            if isinstance(event, Alarm):
+                story.alarms.append(event)
+    except Closed:
+        pass
+
+
+async def _disturb(plan: Plan, simulator: Simulator) -> None:
+    for disturbance in plan.disturbances:
+        await _until(disturbance.at_s)
+        getattr(simulator, disturbance.name)(*disturbance.arguments, **disturbance.options)
+
+
+async def _resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> None:
+    """Do what the README tells a person to do: ask the exchange, and say what it says."""
+    for entry in list(story.latest.values()):
+        if entry.state is not State.UNRESOLVED or not entry.needs_person:
+            continue
+        stamps = {
+            c.entry.attempt.timestamp_ms
+            for c in story.changes
+            if c.entry.key == entry.key and c.entry.attempt is not None
+        }
+        booked = [
+            t.tran_id
+            for t in simulator.ledger.booked(entry.account)
+            if t.request_timestamp_ms in stamps
+        ]
+        state = State.CONFIRMED if booked else State.NOT_EXECUTED
+        tran_id = booked[0] if booked else None
+        with suppress(NotResolvable):
+            await scheduler.resolve(entry.key, state, tran_id=tran_id, because="the ledger")
+
+
+def _all_final(plan: Plan, story: Story) -> bool:
+    told = len(story.refused) + len(story.latest)
+    return told == len(plan.jobs) and all(e.is_final for e in story.latest.values())
+
+
+async def _until(at_s: float) -> None:
+    await anyio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))

@@ -1,0 +1,190 @@
+"""The judge of a life: what the scheduler said, held against what the exchange's ledger knows."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+
+from scheduler import Entry, NotConfirmed, State
+from scheduler.simulator import Simulator
+from scheduler.simulator.ledger import Transaction
+
+from .life import Story
+
+GAP_MS = 100
+LIMIT = 180_000
+
+DID_NOT_HAPPEN = {State.REJECTED, State.NOT_EXECUTED, State.EXPIRED, State.CANCELLED}
+
+
+def violations(story: Story, simulator: Simulator) -> list[str]:
+    """Every promise that was broken, in words; none is what should be."""
+    caused = _transactions_by_key(story, simulator)
+    return [
+        *_counts(story, caused),
+        *_labels(story, caused),
+        *_all_decided(story),
+        *_answers(story),
+        *_order(story),
+        *_in_the_air(story),
+        *_pace(story),
+        *_weight(simulator),
+        *_words(story, simulator),
+    ]
+
+
+def _transactions_by_key(story: Story, simulator: Simulator) -> dict[str, list[Transaction]]:
+    """What the exchange booked or tried for each submission, told apart by what was sent: no two
+    attempts of an account share their timestamp, unless the exchange's clock was set back."""
+    keys = {
+        _sent(c.entry.account, c.entry.attempt.timestamp_ms, c.entry, c.entry.amount): c.entry.key
+        for c in story.changes
+        if c.entry.state is State.SENT and c.entry.attempt is not None
+    }
+    caused: dict[str, list[Transaction]] = defaultdict(list)
+    for transaction in simulator.ledger.transactions:
+        stamp = transaction.request_timestamp_ms
+        if stamp is not None:
+            sent = _sent(transaction.account, stamp, transaction, transaction.amount)
+            caused[keys[sent]].append(transaction)
+    return caused
+
+
+def _sent(
+    account: str, timestamp_ms: int, what: Entry | Transaction, amount: Decimal | None
+) -> tuple[object, ...]:
+    return account, timestamp_ms, str(what.kind), what.asset, what.symbol, amount
+
+
+def _counts(story: Story, caused: dict[str, list[Transaction]]) -> Iterator[str]:
+    for key, transactions in caused.items():
+        booked = [t for t in transactions if t.status != "FAILED"]
+        if len(booked) > 1:
+            ids = [t.tran_id for t in booked]
+            yield f"{key} was executed {len(booked)} times: {ids}"
+
+
+def _labels(story: Story, caused: dict[str, list[Transaction]]) -> Iterator[str]:
+    for entry in story.latest.values():
+        booked = [t for t in caused[entry.key] if t.status != "FAILED"]
+        tried = [t.tran_id for t in caused[entry.key]]
+        if entry.state in DID_NOT_HAPPEN and booked:
+            yield f"{entry.key} is {entry.state}, and the ledger has {booked[0].tran_id}"
+        if entry.state is State.CONFIRMED and not _is_true(entry, tried, booked):
+            yield f"{entry.key} is CONFIRMED as {entry.tran_id}, and the ledger has {tried}"
+        if entry.state is State.EXPIRED and entry.attempts:
+            yield f"{entry.key} is EXPIRED and was attempted"
+
+
+def _is_true(entry: Entry, tried: list[int], booked: list[Transaction]) -> bool:
+    """A reply's transaction id is the exchange's acknowledgement, even where its record then says
+    FAILED; a record's is a transaction that was booked."""
+    if any(evidence.source == "record" for evidence in entry.evidence):
+        return entry.tran_id in [t.tran_id for t in booked]
+    return entry.tran_id in tried
+
+
+def _all_decided(story: Story) -> Iterator[str]:
+    for number in range(len(story.plan.jobs)):
+        key = f"k{number}"
+        entry = story.latest.get(key)
+        if entry is None and key not in story.refused:
+            yield f"{key} was lost"
+        elif entry is not None and not entry.is_final:
+            yield f"{key} is still {entry.state}"
+    for entry in _became_unresolved(story):
+        if story.plan.accounts[entry.account]["exclusive"]:
+            yield f"{entry.key} was UNRESOLVED and need not be: {entry.evidence[-1].detail}"
+
+
+def _became_unresolved(story: Story) -> Iterator[Entry]:
+    seen: set[str] = set()
+    for change in story.changes:
+        if change.entry.state is State.UNRESOLVED and change.entry.key not in seen:
+            seen.add(change.entry.key)
+            yield change.entry
+
+
+def _answers(story: Story) -> Iterator[str]:
+    for key, answer in story.answers.items():
+        told = answer.entry if isinstance(answer, NotConfirmed) else answer
+        is_confirmed = told.state is State.CONFIRMED
+        if is_confirmed != (not isinstance(answer, NotConfirmed)) and told.state is not (
+            State.CANCELLED
+        ):
+            yield f"{key}: its caller was told {answer!r}"
+        if told.is_final and told.state is not story.latest[key].state and is_confirmed:
+            yield f"{key}: its caller was told {told.state}, and it is {story.latest[key].state}"
+
+
+def _order(story: Story) -> Iterator[str]:
+    first_sent: dict[str, int] = {}
+    rows: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    for place, change in enumerate(story.changes):
+        entry = change.entry
+        if entry.state is State.SENT and entry.key not in first_sent:
+            first_sent[entry.key] = place
+            row = (entry.account, entry.asset, entry.symbol, entry.kind, entry.priority)
+            rows[row].append(entry)
+    for entries in rows.values():
+        for earlier, later in pairwise(entries):
+            if earlier.seq > later.seq:
+                yield f"{later.key} was submitted before {earlier.key} and sent after it"
+
+
+def _in_the_air(story: Story) -> Iterator[str]:
+    """From SENT until the answer, or until the fence where it never came."""
+    free_at: dict[str, tuple[str, int | None]] = {}
+    for change in story.changes:
+        entry, attempt = change.entry, change.entry.attempt
+        holder, until_ms = free_at.get(entry.account, ("", 0))
+        if entry.state is State.SENT:
+            if until_ms is None or change.exchange_ms <= until_ms - _CLOCK_SLACK_MS:
+                yield f"{entry.key} was sent while {holder} was in the air"
+            free_at[entry.account] = entry.key, None
+        elif holder == entry.key and until_ms is None:
+            assert attempt is not None
+            fence_ms = attempt.fence_ms if entry.state is State.UNKNOWN else 0
+            free_at[entry.account] = entry.key, fence_ms
+
+
+_CLOCK_SLACK_MS = 21_000
+"""The largest jump of the exchange's clock in a plan: a fence is an instant of that clock."""
+
+
+def _pace(story: Story) -> Iterator[str]:
+    last_s: dict[str, float] = {}
+    for change in story.changes:
+        if change.entry.state is not State.SENT:
+            continue
+        account = change.entry.account
+        apart_ms = (change.loop_s - last_s.get(account, -1.0)) * 1000
+        if apart_ms < GAP_MS - 2:  # two readings of a clock in whole milliseconds
+            yield f"{change.entry.key} was sent {apart_ms:.1f} ms after the one before it"
+        last_s[account] = change.loop_s
+
+
+def _weight(simulator: Simulator) -> Iterator[str]:
+    accounts = {a.account for a in simulator.ledger.arrivals if a.account is not None}
+    for account in sorted(accounts):
+        weight = simulator.ledger.most_weight_in_a_minute(account)
+        if weight > LIMIT:
+            yield f"{account}: {weight} of weight in a minute"
+
+
+def _words(story: Story, simulator: Simulator) -> Iterator[str]:
+    """What is passed on as the exchange's refusal is one that the exchange gave."""
+    said: dict[tuple[str | None, int | None], set[int | None]] = defaultdict(set)
+    for arrival in simulator.ledger.arrivals:
+        said[arrival.account, arrival.request_timestamp_ms].add(arrival.code)
+    timestamps: dict[str, set[int]] = defaultdict(set)
+    for change in story.changes:
+        if change.entry.attempt is not None:
+            timestamps[change.entry.key].add(change.entry.attempt.timestamp_ms)
+    for entry in story.latest.values():
+        if entry.state is State.REJECTED and entry.code is not None and entry.code != -1003:
+            # A request that was refused before it was read has no timestamp in the ledger.
+            stamps = {None, *timestamps[entry.key]}
+            codes = {c for t in stamps for c in said[entry.account, t]}
+            if entry.code not in codes:
+                yield f"{entry.key} is REJECTED with {entry.code}; the exchange said {codes}"

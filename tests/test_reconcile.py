@@ -1,0 +1,86 @@
+"""Which of the exchange's records can be an attempt's."""
+
+import pytest
+
+from scheduler.model import Kind, Transaction
+from scheduler.policy import Policy
+from scheduler.reconcile import Window, candidates, fits, window
+
+from .build import NOW_MS, attempt, entry, record
+
+POLICY = Policy(recv_window_ms=5_000, processing_max_ms=10_000, match_before_ms=1_000)
+FIRST_MS = NOW_MS - 1_000
+LAST_MS = NOW_MS + 5_000 + 10_000
+
+
+def test_the_window_spans_a_second_before_to_the_fence_and_the_processing_time() -> None:
+    assert window(attempt(), POLICY) == Window(FIRST_MS, LAST_MS)
+
+
+def test_the_window_follows_the_attempts_own_recv_window_and_not_the_policys() -> None:
+    assert window(attempt(recv_window_ms=60_000), POLICY).until_ms == NOW_MS + 70_000
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(record(), id="just as asked"),
+        pytest.param(record(amount="100.00000000"), id="the amount written with zeros"),
+        pytest.param(record(timestamp_ms=FIRST_MS), id="stamped at the first moment"),
+        pytest.param(record(timestamp_ms=LAST_MS), id="stamped at the last moment"),
+        pytest.param(record(status="PENDING"), id="still pending"),
+        pytest.param(record(status="FAILED"), id="failed"),
+    ],
+)
+def test_a_record_of_the_same_request_in_the_window_fits(seen: Transaction) -> None:
+    assert fits(Kind.BORROW, "USDT", None, attempt(), seen, POLICY)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(record(kind=Kind.REPAY), id="the other kind"),
+        pytest.param(record(asset="USDC"), id="another asset"),
+        pytest.param(record(symbol="BTCUSDT"), id="isolated where we asked for cross"),
+        pytest.param(record(amount="100.00000001"), id="a hair more"),
+        pytest.param(record(amount="99.99999999"), id="a hair less"),
+        pytest.param(record(origin="AUTO"), id="left by an order"),
+        pytest.param(record(origin="manual"), id="another spelling of manual"),
+        pytest.param(record(timestamp_ms=FIRST_MS - 1), id="a millisecond too early"),
+        pytest.param(record(timestamp_ms=LAST_MS + 1), id="a millisecond too late"),
+    ],
+)
+def test_a_record_that_differs_in_anything_does_not_fit(seen: Transaction) -> None:
+    assert not fits(Kind.BORROW, "USDT", None, attempt(), seen, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "does_fit"),
+    [
+        pytest.param("BTCUSDT", True, id="its own pair"),
+        pytest.param("ETHUSDT", False, id="another pair"),
+        pytest.param(None, False, id="cross"),
+    ],
+)
+def test_an_isolated_attempt_fits_records_of_its_pair_only(
+    symbol: str | None, does_fit: bool
+) -> None:
+    seen = record(symbol=symbol)
+    assert fits(Kind.BORROW, "USDT", "BTCUSDT", attempt(), seen, POLICY) is does_fit
+
+
+def test_an_entry_that_was_never_tried_has_no_candidates() -> None:
+    assert candidates(entry(), [record()], frozenset(), POLICY) == []
+
+
+def test_candidates_are_all_that_fit_and_nobody_else_has_claimed() -> None:
+    mine, twin, taken = record(1), record(2), record(3)
+    other = record(4, asset="BTC")
+    tried = entry(tried=attempt())
+    assert candidates(tried, [other, taken, twin, mine], frozenset({3}), POLICY) == [twin, mine]
+
+
+def test_an_attempt_is_matched_by_the_amount_it_sent_and_not_by_what_was_asked() -> None:
+    everything = entry(kind=Kind.REPAY, amount="all", tried=attempt(amount="12.5"))
+    paid = record(kind=Kind.REPAY, amount="12.5")
+    assert candidates(everything, [paid], frozenset(), POLICY) == [paid]
