@@ -14,10 +14,13 @@ def main() -> int:
             f"{other}; install {DISTRIBUTION} into an environment of its own\n"
         )
         return 2
-    # Not before: it imports the package, which has only now been found to be ours.
-    from .cli.app import run
+    try:
+        # Not before: it imports the package, which has only now been found to be ours.
+        from .cli.app import run
 
-    return run(sys.argv[1:])
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -293,6 +293,7 @@ class AccountQueue:
         row.popleft()
         del self._queued[entry.key]
         self._counts[entry.priority] -= 1
+        self._drop_the_dead()
         return entry
 
     def _pop_deadline(self) -> str:

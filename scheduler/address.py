@@ -4,7 +4,7 @@ Bans (418), the firewall (403) and the weight of calls that count by address. On
 account of it shares the address.
 """
 
-from collections import deque
+import heapq
 from enum import Enum
 
 from .policy import Limits
@@ -35,7 +35,7 @@ class Address:
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.ip_weight_per_minute * limits.ip_weight_share
-        self._spent: dict[str, deque[tuple[int, int]]] = {}
+        self._spent: dict[str, list[tuple[int, int]]] = {}  # heaps of (until, weight)
         self._sums: dict[str, int] = {}
         self._closed_until_ms = 0
         self._closed_for = ""
@@ -81,20 +81,19 @@ class Address:
         if not spent:
             return 0
         while spent and spent[0][0] <= steady_ms:
-            self._sums[path] -= spent.popleft()[1]
+            self._sums[path] -= heapq.heappop(spent)[1]
         if self._sums[path] + weight <= self._limit * purpose.value or not spent:
             return 0
         return max(1, spent[0][0] - steady_ms)
 
     def charge(self, path: str, weight: int, steady_ms: int) -> None:
         """A read goes out."""
-        until_ms = steady_ms + MINUTE_MS
-        self._spent.setdefault(path, deque()).append((until_ms, weight))
-        self._sums[path] = self._sums.get(path, 0) + weight
+        self._spend(path, weight, steady_ms + MINUTE_MS)
 
     def exhaust(self, path: str, retry_after_ms: int | None, steady_ms: int) -> None:
         """The exchange refused a read of this endpoint for weight: none more before it says so."""
-        until_ms = steady_ms + (retry_after_ms or MINUTE_MS)
-        weight = int(self._limit)
-        self._spent.setdefault(path, deque()).append((until_ms, weight))
+        self._spend(path, int(self._limit), steady_ms + (retry_after_ms or MINUTE_MS))
+
+    def _spend(self, path: str, weight: int, until_ms: int) -> None:
+        heapq.heappush(self._spent.setdefault(path, []), (until_ms, weight))
         self._sums[path] = self._sums.get(path, 0) + weight

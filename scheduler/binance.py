@@ -199,16 +199,19 @@ def _transaction(row: Any, kind: Kind) -> Transaction:
         raise BadReply("a record is no object")
     tran_id, at_ms = row.get("txId"), row.get("timestamp")
     asset, status, origin = row.get("asset"), row.get("status"), row.get("type")
+    symbol = row.get("isolatedSymbol") or None
     if type(tran_id) is not int or type(at_ms) is not int:
         raise BadReply("a record without txId or timestamp")
     if not (isinstance(asset, str) and isinstance(status, str) and isinstance(origin, str)):
         raise BadReply("a record without asset, status or type")
+    if not (symbol is None or isinstance(symbol, str)):
+        raise BadReply("a record whose isolatedSymbol is no text")
     return Transaction(
         tran_id=tran_id,
         kind=kind,
         origin=origin,
         asset=asset,
-        symbol=row.get("isolatedSymbol") or None,
+        symbol=symbol,
         amount=_decimal(row.get("amount")),
         status=status,
         timestamp_ms=at_ms,

@@ -72,9 +72,9 @@ class Budget:
                 self.pace.collided(steady_ms)
             case _:
                 self.ledger.end(charge, steady_ms)
-                self.pace.went_through()
+                self.pace.went_through(steady_ms)
         if answer.used_weight is not None:
-            self.ledger.observe(answer.used_weight, steady_ms)
+            self.ledger.observe(answer.used_weight, steady_ms, charge)
 
     def restore(
         self, attempts: Iterable[tuple[Attempt, bool]], *, now_ms: int, steady_ms: int

@@ -31,6 +31,8 @@ class Shortage:
     """What the exchange said it has, less what has been lent since; None until it was asked."""
     fresh_until_ms: int = 0
     """Until when `available` may send borrows off."""
+    waited_at_ms: int = 0
+    """When a borrow last stood at the gate."""
     trying: str | None = None
     """The borrow in the air."""
     waiting: dict[str, Entry] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class InventoryGate:
         if shortage is None or self._is_over(shortage, entry, now_ms):
             return True
         shortage.waiting[entry.key] = entry
+        shortage.waited_at_ms = now_ms
         if shortage.trying is not None:
             return False
         if _amount(entry) < shortage.refused:
@@ -89,6 +92,7 @@ class InventoryGate:
             shortage.wait_ms, policy.starved_wait_ms, policy.starved_wait_max_ms
         )
         shortage.retry_at_ms = shortage.ask_at_ms = now_ms + shortage.wait_ms
+        shortage.waited_at_ms = shortage.retry_at_ms
         shortage.ask_wait_ms = 0
         shortage.available = None
         if shortage.trying == entry.key:
@@ -165,7 +169,7 @@ class InventoryGate:
     def _is_over(self, shortage: Shortage, entry: Entry, now_ms: int) -> bool:
         if shortage.waiting or shortage.trying is not None:
             return False
-        is_over = now_ms >= shortage.retry_at_ms + self._policy.shortage_quiet_ms
+        is_over = now_ms >= shortage.waited_at_ms + self._policy.shortage_quiet_ms
         if is_over:
             del self._shortages[_pool(entry)]
         return is_over

@@ -29,6 +29,8 @@ class Charge:
 
     weight: int
     is_urgent: bool
+    own: int = 0
+    """All that was charged when the attempt started, its own weight included."""
 
 
 class Ledger:
@@ -98,10 +100,10 @@ class Ledger:
         normal = self._own_normal + before + self._weight
         self.foreign(now_ms)
         seen = deque(self._foreign)
-        ends = sorted((until_ms, c.weight, not c.is_urgent) for until_ms, _, c in self._expiring)
+        ends = [(until_ms, c.weight, not c.is_urgent) for until_ms, _, c in self._expiring]
         ends += [(now_ms + MINUTE_MS, c.weight, not c.is_urgent) for c in self._open]
         at_ms = now_ms
-        for until_ms, weight, is_normal in [(now_ms, 0, False), *ends]:
+        for until_ms, weight, is_normal in [(now_ms, 0, False), *sorted(ends)]:
             at_ms = max(at_ms, until_ms)
             total -= weight
             normal -= weight if is_normal else 0
@@ -120,6 +122,7 @@ class Ledger:
         charge = Charge(self._weight, is_urgent)
         self._open.add(charge)
         self._count_in(charge)
+        charge.own = self._own
         return charge
 
     def drop(self, charge: Charge) -> None:
@@ -142,9 +145,15 @@ class Ledger:
         self._count_in(charge)
         self._expire_at(charge, until_ms)
 
-    def observe(self, used: int, now_ms: int) -> None:
-        """A reply's header says how much of the minute is spent, by us and by others."""
-        foreign = max(0, used - self.own(now_ms))
+    def observe(self, used: int, now_ms: int, charge: Charge | None = None) -> None:
+        """The header of the reply to `charge` says how much of the minute is spent, by us and by
+        others.
+
+        It was counted when the attempt arrived. What of ours has expired since then is in it too,
+        and taken for somebody else's it would leave 1 % of the budget unused for ever.
+        """
+        own = max(self.own(now_ms), charge.own if charge is not None else 0)
+        foreign = max(0, used - own)
         while self._foreign and self._foreign[-1][1] <= foreign:
             self._foreign.pop()
         if foreign:

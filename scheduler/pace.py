@@ -2,12 +2,13 @@
 
 The exchange works through one account's requests one at a time, typically in 100 ms, and its page
 advises that distance. Where answers come before the work is done, that is too close: the gap then
-grows by a step for each collision and shrinks back slowly. Times are milliseconds of a clock that
-is never set.
+grows by a step for each collision and shrinks back slowly. What was added is kept from the answer
+too: the attempt had arrived by then, while the start says little of that where the way is long.
+Times are milliseconds of a clock that is never set.
 """
 
-STEP_MS = 20
-"""Added to the gap by a collision."""
+STEP_MS = 50
+"""Added to the gap by a collision: a tenth of what the collision itself costs of the minute."""
 EXTRA_MAX_MS = 400
 HALF_LIFE_MS = 60_000
 """In which what was added halves: slow, because trying again for less costs 1500 of weight."""
@@ -21,23 +22,27 @@ class Pace:
         self._extra_ms = 0.0
         self._extra_at_ms = 0
         self._started_at_ms: int | None = None
+        self._answered_at_ms = 0
         self._has_collided = False
 
     def wait_ms(self, now_ms: int) -> int:
         """Until the next may start; 0 is now."""
         if self._started_at_ms is None:
             return 0
-        return max(0, self._started_at_ms + self.gap_ms(now_ms) - now_ms)
+        extra_ms = round(self._decayed(now_ms))
+        free_ms = max(self._started_at_ms + self._min_gap_ms, self._answered_at_ms) + extra_ms
+        return max(0, free_ms - now_ms)
 
     def gap_ms(self, now_ms: int) -> int:
-        """The distance between two starts at present."""
+        """The least distance between two starts at present."""
         return self._min_gap_ms + round(self._decayed(now_ms))
 
     def started(self, now_ms: int) -> None:
         self._started_at_ms = now_ms
 
-    def went_through(self) -> None:
-        """An attempt was not refused for being too close."""
+    def went_through(self, now_ms: int) -> None:
+        """An attempt was answered, and not refused for being too close."""
+        self._answered_at_ms = now_ms
         self._has_collided = False
 
     def collided(self, now_ms: int) -> None:
@@ -49,6 +54,7 @@ class Pace:
         if not self._has_collided:
             self._extra_ms = min(self._decayed(now_ms) + STEP_MS, EXTRA_MAX_MS)
             self._extra_at_ms = now_ms
+        self._answered_at_ms = now_ms
         self._has_collided = True
 
     def _decayed(self, now_ms: int) -> float:

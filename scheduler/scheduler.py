@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
@@ -39,14 +39,14 @@ from .inventory import InventoryGate
 from .journal import Journal, open_journal
 from .journal.protocol import StaleVersion, TranIdClaimed
 from .lifecycle import may_resolve_from_ms
-from .model import Alarm, Entry, Quote, State, Submission
+from .model import Entry, Quote, State, Submission
 from .policy import Limits, Policy
 from .quotes import is_surely_in_time, quote
 from .request import Options
 from .signing import signer
 from .status import AccountStatus, account_status
 from .transport import AiohttpTransport, Transport
-from .watch import Watchers, is_settled
+from .watch import Feed, Watchers, is_settled
 from .worker import Shared, Worker
 
 BASE_URL = "https://api.binance.com"
@@ -405,7 +405,7 @@ class Scheduler:
             account=account, state=state, asset=asset, limit=limit, before_seq=after
         )
 
-    def events(self, account: str | None = None) -> AsyncIterator[Entry | Alarm]:
+    def events(self, account: str | None = None) -> Feed:
         """Every change and alarm from now on. A reader that falls too far behind gets
         EventsLost."""
         self._check_open()

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from collections.abc import Callable
+from typing import Self
+from weakref import WeakSet
 
 from .errors import Closed, EventsLost
 from .model import Alarm, Entry, State
@@ -25,8 +24,7 @@ class Watchers:
     def __init__(self, on_change: Callable[[Entry], None] | None = None) -> None:
         self._on_change = on_change
         self._waiters: dict[str, list[asyncio.Future[Entry]]] = {}
-        self._streams: set[MemoryObjectSendStream[Entry | Alarm]] = set()
-        self._lost: set[MemoryObjectSendStream[Entry | Alarm]] = set()
+        self._feeds: WeakSet[Feed] = WeakSet()
         self._is_closed = False
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
 
@@ -79,29 +77,11 @@ class Watchers:
             if not waiters:
                 del self._waiters[key]
 
-    def follow(self, account: str | None) -> AsyncIterator[Entry | Alarm]:
-        """Every change from now on. Raises EventsLost once the reader has fallen too far behind."""
-        send, receive = anyio.create_memory_object_stream[Entry | Alarm](BUFFER_MAX)
-        self._streams.add(send)
-        return self._read(account, send, receive)
-
-    async def _read(
-        self,
-        account: str | None,
-        send: MemoryObjectSendStream[Entry | Alarm],
-        receive: MemoryObjectReceiveStream[Entry | Alarm],
-    ) -> AsyncIterator[Entry | Alarm]:
-        try:
-            async with receive:
-                async for event in receive:
-                    if account is None or event.account == account:
-                        yield event
-            if send in self._lost:
-                raise EventsLost(f"more than {BUFFER_MAX} changes were waiting to be read")
-        finally:
-            self._streams.discard(send)
-            self._lost.discard(send)
-            send.close()
+    def follow(self, account: str | None) -> "Feed":
+        """Every change from now on, of one account or of all."""
+        feed = Feed(account, is_closed=self._is_closed)
+        self._feeds.add(feed)
+        return feed
 
     def close(self) -> None:
         """Nothing more will be said: whoever waits is woken with `Closed`."""
@@ -112,19 +92,53 @@ class Watchers:
                     waiter.set_exception(Closed("the scheduler closed; the submission is kept"))
                     waiter.exception()  # a waiter nobody awaits any more is no error
         self._waiters.clear()
-        for stream in self._streams:
-            stream.close()
+        for feed in self._feeds:
+            feed.close()
 
     def _publish(self, event: Entry | Alarm) -> None:
-        for stream in list(self._streams):
-            try:
-                stream.send_nowait(event)
-            except anyio.WouldBlock:
-                self._lost.add(stream)
-                self._streams.discard(stream)
-                stream.close()
-            except anyio.BrokenResourceError:  # its reader has gone
-                self._streams.discard(stream)
+        for feed in self._feeds:
+            feed.push(event)
+
+
+class Feed:
+    """Changes for one reader, as an async iterator that ends when the scheduler closes.
+
+    Raises EventsLost where the reader fell so far behind that some were dropped, once it has read
+    what was kept.
+    """
+
+    def __init__(self, account: str | None, *, is_closed: bool) -> None:
+        self._account = account
+        self._events: deque[Entry | Alarm] = deque()
+        self._has_lost = False
+        self._is_closed = is_closed
+        self._wake = asyncio.Event()
+
+    def push(self, event: Entry | Alarm) -> None:
+        if self._has_lost or self._account not in {None, event.account}:
+            return
+        if len(self._events) < BUFFER_MAX:
+            self._events.append(event)
+        else:
+            self._has_lost = True
+        self._wake.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._wake.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Entry | Alarm:
+        while not self._events:
+            if self._has_lost:
+                raise EventsLost(f"more than {BUFFER_MAX} changes were waiting to be read")
+            if self._is_closed:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._events.popleft()
 
 
 def is_settled(entry: Entry) -> bool:

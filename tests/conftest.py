@@ -1,5 +1,6 @@
 """Where `async def` tests run: in virtual time, unless they are marked `real_time`."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -23,3 +24,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("real_time"):
         return "asyncio", {}
     return virtual_time.BACKEND
+
+
+@pytest.fixture
+def virtual_run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Runs a coroutine on a virtual loop of its own, for tests that need more than one."""
+    return virtual_time.run

@@ -545,7 +545,9 @@ def test_every_change_is_the_next_version_and_no_change_is_the_same_entry() -> N
 
 def test_only_starting_leaves_an_entry_as_it_was() -> None:
     for before, event, after, _, _ in STEPS:
-        assert (after is before) == (isinstance(event, Started) and before.state in UNDECIDED)
+        if after is before:
+            assert isinstance(event, Started), before.state
+            assert before.state in UNDECIDED
 
 
 def test_the_action_follows_from_where_the_entry_then_stands() -> None:
@@ -1095,6 +1097,13 @@ def test_evidence_of_absence_still_finishes_what_is_unresolved(kind: Kind, state
     now = live(unresolved(kind), (look(as_of_ms=at_ms), at_ms))
     assert now.state is State.UNRESOLVED
     assert live(now, (look(as_of_ms=at_ms + 2_000), at_ms + 2_000)).state is state
+
+
+@pytest.mark.parametrize("before", [unknown(), entry(State.ACCEPTED)], ids=["lost", "accepted"])
+def test_time_in_which_nobody_looked_is_not_counted(before: Entry) -> None:
+    back_ms = NOW_MS + DAY_MS
+    now = live(before, (Started(), back_ms), (LookUpFailed("no route"), back_ms + 1_000))
+    assert now.state is before.state
 
 
 def test_a_look_that_can_prove_absence_is_no_reason_to_give_up() -> None:

@@ -11,7 +11,7 @@ def collide(pace: Pace, times: int, now_ms: int = 0) -> None:
     """Collisions with an attempt that went through between any two of them."""
     for _ in range(times):
         pace.collided(now_ms)
-        pace.went_through()
+        pace.went_through(now_ms)
 
 
 def test_the_first_start_waits_for_nothing() -> None:
@@ -93,7 +93,7 @@ def test_asking_changes_nothing() -> None:
     pace.started(0)
     collide(pace, 1)
     asked = [pace.wait_ms(50) for _ in range(3)]
-    assert asked == [70, 70, 70]
+    assert asked == [STEP_MS + 50] * 3
 
 
 def test_the_wider_gap_holds_for_a_start_made_before_the_collision() -> None:

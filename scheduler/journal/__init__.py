@@ -21,6 +21,9 @@ def open_journal(url: str) -> Journal:
         return MemoryJournal()
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
         return SqliteJournal(url.removeprefix(SQLITE))
+    # Not the URL itself: it could hold a password.
+    scheme = url.partition(":")[0]
     raise ConfigurationError(
-        f"journal: {url!r} is no journal; use sqlite:///FILE, sqlite:////ABSOLUTE/FILE or memory:"
+        f"journal: a URL that begins with {scheme!r} names none;"
+        " use sqlite:///FILE, sqlite:////ABSOLUTE/FILE or memory:"
     )

@@ -28,6 +28,7 @@ class MemoryJournal:
         """Nothing to close: what was kept can still be read."""
 
     async def add(self, entry: Entry) -> Entry:
+        assert entry == Entry(submission=entry.submission), "a new entry has been nowhere yet"
         known = self._entries.get(entry.key)
         if known is not None:
             return known
@@ -38,12 +39,11 @@ class MemoryJournal:
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
         for entry in entries:
-            if self._entries[entry.key].version != entry.version - 1:
-                raise StaleVersion(entry.key)
-        keys = {entry.key for entry in entries}
-        for entry in entries:
-            self._check_claim(entry, keys)
-            self._check_air(entry, keys)
+            self._check_version(entry)
+        changing = {entry.key for entry in entries}
+        assert len(changing) == len(entries), "an entry changes once in an update"
+        self._check_claims(entries, changing)
+        self._check_air(entries, changing)
         for entry in entries:
             self._release(self._entries[entry.key])
         for entry in entries:
@@ -110,19 +110,34 @@ class MemoryJournal:
     async def marks(self) -> dict[tuple[str, str], str]:
         return dict(self._marks)
 
-    def _check_claim(self, entry: Entry, changing: set[str]) -> None:
-        if entry.tran_id is None:
-            return
-        holder = self._claims.get((entry.account, entry.kind, entry.tran_id))
-        if holder is not None and holder not in changing:
-            raise TranIdClaimed(entry.tran_id, holder)
+    def _check_version(self, entry: Entry) -> None:
+        known = self._entries.get(entry.key)
+        if known is None or (known.seq, known.version) != (entry.seq, entry.version - 1):
+            raise StaleVersion(entry.key)
 
-    def _check_air(self, entry: Entry, changing: set[str]) -> None:
-        if entry.state is not State.SENT or entry.attempt is None:
-            return
-        in_air = self._in_air.get(entry.attempt.exclusion)
-        if in_air is not None and in_air not in changing:
-            raise AlreadyInAir(f"{in_air} is in the air on {entry.attempt.exclusion}")
+    def _check_claims(self, entries: tuple[Entry, ...], changing: set[str]) -> None:
+        taken: dict[tuple[str, Kind, int], str] = {}
+        for entry in entries:
+            if entry.tran_id is None:
+                continue
+            claim = (entry.account, entry.kind, entry.tran_id)
+            holder = self._claims.get(claim)
+            if holder is None or holder in changing:
+                holder = taken.setdefault(claim, entry.key)
+            if holder != entry.key:
+                raise TranIdClaimed(entry.tran_id, holder)
+
+    def _check_air(self, entries: tuple[Entry, ...], changing: set[str]) -> None:
+        taken: dict[str, str] = {}
+        for entry in entries:
+            if entry.state is not State.SENT or entry.attempt is None:
+                continue
+            exclusion = entry.attempt.exclusion
+            holder = self._in_air.get(exclusion)
+            if holder is None or holder in changing:
+                holder = taken.setdefault(exclusion, entry.key)
+            if holder != entry.key:
+                raise AlreadyInAir(f"{holder} is in the air on {exclusion}")
 
     def _release(self, before: Entry) -> None:
         if before.tran_id is not None:

@@ -11,7 +11,7 @@ from ..model import Attempt, Entry, Kind, State
 
 
 class StaleVersion(Exception):
-    """The entry was changed by somebody else since it was read: nothing was written."""
+    """The entry was changed since it was read, or was never added: nothing was written."""
 
 
 class TranIdClaimed(Exception):
@@ -58,6 +58,9 @@ class Journal(Protocol):
     Every method raises `errors.JournalUnavailable` when the journal itself fails; then nothing of
     the call was written, or it cannot be known and the caller has to read again. A method that
     returns has made its change durable.
+
+    A write that was called is carried out, even if its caller is cancelled while it waits: whoever
+    needs to know its end shields the call. Writes take effect in the order of their calls.
     """
 
     async def open(self) -> None:
@@ -72,8 +75,8 @@ class Journal(Protocol):
     async def add(self, entry: Entry) -> Entry:
         """Keep a new entry and return it with its `seq`, later than every entry before it.
 
-        Where the key exists already, nothing is written and the kept entry is returned: the
-        caller compares the two.
+        New means that it holds nothing but its submission. Where the key exists already, nothing
+        is written and the kept entry is returned: the caller compares the two.
         """
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
@@ -81,9 +84,9 @@ class Journal(Protocol):
 
         Each must be one version after the one that is kept (`StaleVersion`), hold a transaction id
         that no other of its account and kind holds (`TranIdClaimed`), and be the only SENT one
-        under its attempt's `exclusion` (`AlreadyInAir`). An attempt is kept under its number: a
-        later write with the same number replaces it. Claims given up by one of the entries may be
-        taken by another.
+        under its attempt's `exclusion` (`AlreadyInAir`). What one of the entries gives up, another
+        of them may take. An attempt is kept under its number: a later write with the same number
+        replaces it.
         """
 
     async def get(self, key: str) -> Entry | None:

@@ -99,7 +99,7 @@ class BorrowRepay:
             pending_ms = between("faults:records", options.pending_record_ms)
         return Course(
             processing_ms=processing_ms,
-            has_failed=fault is Fault.FAILED_RECORD,
+            has_failed=fault in (Fault.FAILED_RECORD, Fault.LOST_FAILED),
             record_lag_ms=lag_ms,
             pending_ms=pending_ms,
         )

@@ -84,6 +84,8 @@ class Fault(StrEnum):
     """Processing takes `slow_ms`."""
     FAILED_RECORD = "failed_record"
     """A 200 with a tranId, and then the record says FAILED and nothing is booked."""
+    LOST_FAILED = "lost_failed"
+    """The same, and the reply is lost: the record alone tells, and it says FAILED."""
     PENDING_RECORD = "pending_record"
     """The record says PENDING for `pending_record_ms`."""
     HIDDEN_RECORD = "hidden_record"
@@ -92,6 +94,9 @@ class Fault(StrEnum):
     # Looks.
     RESET_LOOK = "reset_look"
     """A query for records whose connection dies. Only ever given to such queries."""
+    STALE_LOOK = "stale_look"
+    """A query for records answered without any, as by a copy that lags behind. The next such query
+    is always answered truly."""
 
 
 AnyFault = Fault | int
@@ -160,6 +165,7 @@ class Faults:
         self._seeds = seeds
         self._plans: deque[Plan] = deque()
         self._injected = injected
+        self._was_stale = False
 
     def plan(
         self,
@@ -177,6 +183,11 @@ class Faults:
 
     def pick(self, method: str, path: str, account: str | None) -> Affliction | None:
         affliction = self._planned(method, path, account) or self._drawn(method, path)
+        if affliction is not None and affliction.fault is Fault.STALE_LOOK:
+            self._was_stale = (method, path) == ("GET", RECORDS.path) and not self._was_stale
+            affliction = affliction if self._was_stale else None
+        elif (method, path) == ("GET", RECORDS.path):
+            self._was_stale = False
         if affliction is not None:
             self._injected[affliction.name] += 1
         return affliction
@@ -267,7 +278,7 @@ def travel_ms(
 
 
 def _default_path(fault: AnyFault) -> str:
-    return RECORDS.name if fault is Fault.RESET_LOOK else BORROW_REPAY.name
+    return RECORDS.name if fault in (Fault.RESET_LOOK, Fault.STALE_LOOK) else BORROW_REPAY.name
 
 
 def _unavailable(_: HttpReply | None = None) -> HttpReply:
@@ -294,7 +305,7 @@ _INSTEAD: Mapping[Fault, Callable[[], Answer | Refusal]] = {
     ),
 }
 
-_CUTS = frozenset({Fault.LOST_AFTER, Fault.LOST_DURING, Fault.LAST_MOMENT})
+_CUTS = frozenset({Fault.LOST_AFTER, Fault.LOST_DURING, Fault.LOST_FAILED, Fault.LAST_MOMENT})
 
 
 def _with_tran_id(reply: HttpReply, change: Callable[[int], object]) -> HttpReply:
@@ -304,6 +315,13 @@ def _with_tran_id(reply: HttpReply, change: Callable[[int], object]) -> HttpRepl
         return reply
     payload["tranId"] = change(payload["tranId"])
     return json_reply(reply.status, payload, reply.headers)
+
+
+def _without_rows(reply: HttpReply) -> HttpReply:
+    payload = orjson.loads(reply.body)
+    if not isinstance(payload, dict) or "rows" not in payload:
+        return reply
+    return json_reply(reply.status, {**payload, "rows": [], "total": 0}, reply.headers)
 
 
 def _oversized(reply: HttpReply) -> HttpReply:
@@ -321,4 +339,5 @@ _SPOILT: Mapping[Fault, Callable[[HttpReply], HttpReply]] = {
     Fault.NULL_TRAN_ID: lambda reply: _with_tran_id(reply, lambda _: None),
     Fault.FLOAT_TRAN_ID: lambda reply: _with_tran_id(reply, lambda _: 1e300),
     Fault.NO_TRAN_ID: lambda reply: json_reply(200, {}, reply.headers),
+    Fault.STALE_LOOK: _without_rows,
 }

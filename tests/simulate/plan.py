@@ -30,6 +30,7 @@ LOAN_FAULTS = (
     "late",
     "slow",
     "failed_record",
+    "lost_failed",
     "pending_record",
     "hidden_record",
     "429",
@@ -40,7 +41,7 @@ LOAN_FAULTS = (
     -3006,
     -3044,
 )
-READ_FAULTS = ("reset_look", "503_before", "html_200", "truncated", "late", "429")
+READ_FAULTS = ("reset_look", "stale_look", "503_before", "html_200", "truncated", "late", "429")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,14 @@ def draw(seed: int) -> Plan:
     rng = random.Random(f"plan:{seed}")
     quiet_at_s = rng.choice((15, 40, 90))
     accounts = {f"a{n}": _account(rng) for n in range(rng.choice((1, 1, 2, 3)))}
-    jobs = [_job(rng, list(accounts), quiet_at_s) for _ in range(rng.randint(8, 40))]
+    # A few kinds of work at a time: variety within a life makes equal requests rare.
+    kinds = rng.choice((("BORROW", "BORROW", "REPAY"), ("BORROW",), ("REPAY",)))
+    amounts = rng.choice((AMOUNTS, AMOUNTS[:2]))
+    priorities = rng.choice((("normal", "normal", "normal", "urgent"), ("urgent",)))
+    jobs = [
+        _job(rng, list(accounts), quiet_at_s, kinds, amounts, priorities)
+        for _ in range(rng.randint(8, 40))
+    ]
     return Plan(
         seed=seed,
         exchange=_exchange(rng, seed),
@@ -129,17 +137,24 @@ def _exchange(rng: random.Random, seed: int) -> dict[str, Any]:
     }
 
 
-def _job(rng: random.Random, accounts: list[str], quiet_at_s: float) -> Job:
+def _job(
+    rng: random.Random,
+    accounts: list[str],
+    quiet_at_s: float,
+    kinds: tuple[str, ...],
+    amounts: tuple[str, ...],
+    priorities: tuple[str, ...],
+) -> Job:
     is_isolated = rng.random() < 0.15
     return Job(
         # Bursts at a few moments, because what is close together is what goes wrong.
         at_s=rng.choice((0.0, rng.uniform(0, quiet_at_s), quiet_at_s / 3)),
         account=rng.choice(accounts),
-        kind=rng.choice(("BORROW", "BORROW", "REPAY")),
+        kind=rng.choice(kinds),
         asset=rng.choice(ASSETS) if rng.random() < 0.95 else "LTC",  # nothing is owed of LTC
-        amount=rng.choice(AMOUNTS),
+        amount=rng.choice(amounts),
         symbol=PAIR if is_isolated else None,
-        priority=rng.choice(("normal", "normal", "normal", "urgent")),
+        priority=rng.choice(priorities),
         send_within=rng.choice((None, None, 0.05, 1.0, 8.0, 45.0)),
         cancel_after_s=rng.choice((None, None, None, 0.0, 0.15, rng.uniform(0, 20))),
     )
@@ -201,6 +216,6 @@ def _rates(
     rng: random.Random, faults: tuple[str | int, ...], most: float
 ) -> dict[str | int, float]:
     """A few faults, often: rare ones in every life would rarely meet each other."""
-    chosen = rng.sample(faults, rng.randint(0, 4))
+    chosen = rng.sample(faults, rng.choice((0, 1, 1, 2, 4)))
     total = rng.uniform(0.02, most)
     return {fault: total / len(chosen) for fault in chosen}

@@ -43,6 +43,7 @@ FAULTS: list[tuple[str | int, str | int, bool]] = [
     ("duplicated", 200, True),
     ("slow", 200, True),
     ("failed_record", 200, False),
+    ("lost_failed", LOST, False),
     ("pending_record", 200, True),
     ("hidden_record", 200, True),
     ("last_moment", LOST, True),
@@ -76,10 +77,11 @@ async def test_a_fault_shows_as_and_ends_as(
     assert sim.ledger.faults == {str(fault): 1}
 
 
-def test_every_fault_but_two_of_their_own_kind_is_in_the_table_above() -> None:
+def test_every_fault_but_three_of_their_own_kind_is_in_the_table_above() -> None:
     assert {f for f, _, _ in FAULTS if isinstance(f, str)} == set(Fault) - {
         Fault.LATE_EXECUTION,
         Fault.RESET_LOOK,
+        Fault.STALE_LOOK,
     }
 
 
@@ -287,3 +289,13 @@ def test_an_unknown_fault_is_refused(name: str) -> None:
 
 def test_a_code_may_be_text() -> None:
     assert read_fault("-3045") == -3045
+
+
+async def test_a_stale_look_sees_nothing_and_the_next_one_is_true(
+    sim: Simulator, client: Client
+) -> None:
+    await client.borrow()
+    await asyncio.sleep(5)
+    sim.fail_next("stale_look", times=2)
+    seen = [len(await client.records()) for _ in range(2)]
+    assert seen == [0, 1]
