@@ -13,7 +13,10 @@ FIREWALL_WAIT_MS = 5 * 60_000
 """After a 403 without a code, doubling with each in a row."""
 FIREWALL_WAIT_MAX_MS = 60 * 60_000
 BAN_WAIT_MS = 2 * 60_000
-"""After a 418 that does not say for how long: the shortest ban there is."""
+"""After a 418 that does not say for how long: the shortest ban there is, and twice as long with
+each in a row."""
+BAN_WAIT_MAX_MS = 3 * 24 * 60 * 60_000
+"""The longest ban there is."""
 MINUTE_MS = 60_000
 
 
@@ -39,7 +42,8 @@ class Address:
         self._sums: dict[str, int] = {}
         self._closed_until_ms = 0
         self._closed_for = ""
-        self._firewalled_in_a_row = 0
+        self._after_ban = _Quiet(BAN_WAIT_MS, BAN_WAIT_MAX_MS)
+        self._after_firewall = _Quiet(FIREWALL_WAIT_MS, FIREWALL_WAIT_MAX_MS)
 
     # Bans; times are exchange epoch
 
@@ -55,13 +59,13 @@ class Address:
 
     def ban(self, retry_after_ms: int | None, now_ms: int) -> int:
         """The exchange answered 418; returns until when nothing is sent."""
-        return self.close(now_ms + (retry_after_ms or BAN_WAIT_MS), "banned")
+        if retry_after_ms:
+            return self.close(now_ms + retry_after_ms, "banned")
+        return self.close(self._after_ban.until_ms(now_ms), "banned")
 
     def firewall(self, now_ms: int) -> int:
         """The exchange's firewall answered 403; returns until when nothing is sent."""
-        wait_ms = min(FIREWALL_WAIT_MS << min(self._firewalled_in_a_row, 8), FIREWALL_WAIT_MAX_MS)
-        self._firewalled_in_a_row += 1
-        return self.close(now_ms + wait_ms, "firewalled")
+        return self.close(self._after_firewall.until_ms(now_ms), "firewalled")
 
     def close(self, until_ms: int, cause: str) -> int:
         """Nothing is sent before `until_ms`, or later if it was closed for longer already."""
@@ -71,7 +75,8 @@ class Address:
 
     def went_through(self) -> None:
         """The exchange answered like an exchange."""
-        self._firewalled_in_a_row = 0
+        self._after_ban.is_over()
+        self._after_firewall.is_over()
 
     # Weight that counts by address; times are `Clock.steady_ms`
 
@@ -97,3 +102,26 @@ class Address:
     def _spend(self, path: str, weight: int, until_ms: int) -> None:
         heapq.heappush(self._spent.setdefault(path, []), (until_ms, weight))
         self._sums[path] = self._sums.get(path, 0) + weight
+
+
+class _Quiet:
+    """How long to be quiet after a refusal that does not say: longer with each in a row."""
+
+    def __init__(self, first_ms: int, longest_ms: int) -> None:
+        self._first_ms = first_ms
+        self._longest_ms = longest_ms
+        self._in_a_row = 0
+        self._until_ms = 0
+
+    def until_ms(self, now_ms: int) -> int:
+        """Until when, after a refusal now. One that comes while that lasts was under way when it
+        began, and says nothing new."""
+        if now_ms >= self._until_ms:
+            self._until_ms = now_ms + min(
+                self._first_ms << min(self._in_a_row, 16), self._longest_ms
+            )
+            self._in_a_row += 1
+        return self._until_ms
+
+    def is_over(self) -> None:
+        self._in_a_row = self._until_ms = 0

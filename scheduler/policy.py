@@ -24,6 +24,10 @@ class Limits:
     """Submissions an account may have waiting."""
     borrow_send_within_s: float = 300
     repay_send_within_s: float = 86_400
+    processing_max_ms: int = 10_000
+    """How long after its fence the exchange may still be at an attempt; see `Policy`."""
+    visibility_max_ms: int = 15_000
+    """How long a record may take to show. Less makes proof quicker and less certain."""
     ip_weight_per_minute: int = 12_000
     ip_weight_share: float = 1.0
     """The part of the address's weight that this process may use."""
@@ -41,6 +45,8 @@ class Limits:
             ("queue_max", self.queue_max >= 1, "at least 1"),
             ("borrow_send_within_s", 0 < self.borrow_send_within_s <= _WEEK_S, "within a week"),
             ("repay_send_within_s", 0 < self.repay_send_within_s <= _WEEK_S, "within a week"),
+            ("processing_max_ms", self.processing_max_ms >= 1_000, "at least 1000"),
+            ("visibility_max_ms", self.visibility_max_ms >= 1_000, "at least 1000"),
             ("ip_weight_per_minute", self.ip_weight_per_minute >= 100, "at least 100"),
             ("ip_weight_share", 0 < self.ip_weight_share <= 1, "over 0 and at most 1"),
         ):

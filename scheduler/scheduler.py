@@ -89,7 +89,11 @@ class Scheduler:
         self._accounts = checked_accounts(accounts)
         self._credentials = {name: _credentials(a) for name, a in self._accounts.items()}
         self._limits = limits or Limits()
-        self._policy = Policy(recv_window_ms=recv_window_ms)
+        self._policy = Policy(
+            recv_window_ms=recv_window_ms,
+            processing_max_ms=self._limits.processing_max_ms,
+            visibility_max_ms=self._limits.visibility_max_ms,
+        )
         self._journal = open_journal(journal) if isinstance(journal, str) else journal
         self._owns_transport = transport is None
         self._transport = transport or AiohttpTransport(base_url, proxy=proxy)

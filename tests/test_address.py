@@ -58,6 +58,30 @@ def test_the_firewall_closes_it_for_twice_as_long_each_time(times: int, wait_min
     assert shut.closed(now_ms) == (until_ms, "firewalled")
 
 
+@pytest.mark.parametrize(
+    ("times", "wait_min"),
+    [(1, 2), (2, 4), (3, 8), (12, 4_096), (13, 4_320), (50, 4_320)],
+    ids=["first", "second", "third", "twelfth", "three days", "never more than three days"],
+)
+def test_bans_that_do_not_say_how_long_close_it_for_twice_as_long_each_time(
+    times: int, wait_min: int
+) -> None:
+    shut, now_ms, until_ms = address(), NOW_MS, 0
+    for _ in range(times):
+        now_ms = max(now_ms, until_ms)
+        until_ms = shut.ban(None, now_ms)
+    assert until_ms - now_ms == wait_min * MINUTE_MS
+
+
+def test_refusals_that_were_under_way_together_are_one_trouble() -> None:
+    shut = address()
+    for late_ms in range(20):
+        assert shut.firewall(NOW_MS + late_ms) == NOW_MS + 5 * MINUTE_MS
+    shut = address()
+    for late_ms in range(20):
+        assert shut.ban(None, NOW_MS + late_ms) == NOW_MS + 2 * MINUTE_MS
+
+
 def test_an_answer_like_an_exchanges_starts_the_firewalls_count_over() -> None:
     shut = address()
     shut.firewall(NOW_MS)

@@ -169,6 +169,15 @@ def test_what_a_reply_says_beyond_our_own_was_spent_by_others(used: int, foreign
     assert book.foreign(0) == foreign
 
 
+def test_what_ended_while_a_request_was_under_way_is_not_taken_for_others() -> None:
+    book = ledger()
+    spend(book, 3, 0)
+    charge = book.start(is_urgent=False)  # the exchange may count it now, with the three before it
+    book.end(charge, WHOLE_MS)
+    book.observe(4 * REQUEST, WHOLE_MS, charge)
+    assert (book.own(WHOLE_MS), book.foreign(WHOLE_MS)) == (REQUEST, 0)
+
+
 def test_others_are_remembered_at_their_most_for_a_minute() -> None:
     book = ledger()
     book.observe(5_000, 0)

@@ -103,6 +103,25 @@ def test_the_wider_gap_holds_for_a_start_made_before_the_collision() -> None:
     assert pace.wait_ms(100) == STEP_MS
 
 
+@pytest.mark.parametrize(
+    ("answered_ms", "collisions", "free_ms"),
+    [
+        pytest.param(50, 0, 100, id="a quick answer: the gap"),
+        pytest.param(700, 0, 700, id="a slow answer: no wait beyond it"),
+        pytest.param(50, 1, 100 + STEP_MS, id="a quick answer after a collision: the wider gap"),
+        pytest.param(700, 1, 700 + STEP_MS, id="a slow one after a collision: a step behind it"),
+    ],
+)
+def test_what_was_added_also_keeps_a_distance_from_the_answer(
+    answered_ms: int, collisions: int, free_ms: int
+) -> None:
+    pace = Pace(GAP_MS)
+    collide(pace, collisions)
+    pace.started(0)
+    pace.went_through(answered_ms)
+    assert answered_ms + pace.wait_ms(answered_ms) == free_ms
+
+
 def test_no_gap_means_no_wait() -> None:
     pace = Pace(0)
     pace.started(5)

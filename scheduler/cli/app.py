@@ -1,7 +1,5 @@
 """The commands put together, and everything that can go wrong turned into one line."""
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Annotated, cast
 
@@ -54,10 +52,6 @@ def run(arguments: Sequence[str]) -> int:
         code = app(list(arguments), prog_name=DISTRIBUTION, standalone_mode=False)
     except Failed as error:
         return _complain(str(error), error.exit_code)
-    except BrokenPipeError:
-        # Whoever read us has gone. What is still buffered must not fail again at the very end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (SchedulerError, OSError) as error:
         return _complain(str(error), 2)
     except typer.Abort:

@@ -13,6 +13,11 @@ def console(*, no_color: bool = False) -> Console:
     return Console(no_color=no_color or None, highlight=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 request`, `2 requests`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def say_json(value: Mapping[str, Any]) -> None:
     """One line, out at once: whoever reads it may be waiting for it."""
     typer.echo(orjson.dumps(value).decode())

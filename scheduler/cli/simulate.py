@@ -23,7 +23,7 @@ from ..simulator.signatures import KeyType
 from . import simulator_options
 from .failed import Failed
 from .help import examples
-from .output import say_json
+from .output import counted, say_json
 from .signals import run_until_stopped
 
 EXAMPLES = examples(
@@ -221,8 +221,8 @@ def _say_stopped(setting: Setting, seen: Mapping[str, Any], lasted_s: float) -> 
         return
     lines = [
         "",
-        f"Stopped after {lasted_s:.1f} s: {seen['arrivals']} requests arrived, "
-        f"{seen['booked']} transactions were booked, {seen['failed']} failed.",
+        f"Stopped after {lasted_s:.1f} s: {counted(seen['arrivals'], 'request')} arrived, "
+        f"{counted(seen['booked'], 'transaction')} booked, {seen['failed']} failed.",
     ]
     lines += [f"  refused with {code}: {count}" for code, count in seen["refusals"].items()]
     lines += [f"  fault {name}: {count}" for name, count in seen["faults"].items()]

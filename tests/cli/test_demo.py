@@ -52,7 +52,7 @@ def test_without_a_terminal_it_prints_plain_lines_and_both_outcomes() -> None:
     assert any(line.startswith("naive client  0.") and "confirmed" in line for line in lines)
     assert any(line.startswith("scheduler  ") and line.endswith("3 confirmed") for line in lines)
     assert any(line.split() == ["naive", "client", "scheduler"] for line in lines)
-    assert lines[-1] == "All 3 scheduled requests ended as they should."
+    assert lines[-1] == "All as it should be: 3 requests, each exactly once."
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")

@@ -49,7 +49,7 @@ def test_lanes_move_in_colours() -> None:
     assert COLOUR.search(shown)
     assert CURSOR_UP in shown
     assert "account-2" in shown
-    assert "All 6 scheduled requests ended as they should." in shown
+    assert "All as it should be: 6 requests, each exactly once." in shown
 
 
 def test_colours_can_be_had_without(monkeypatch: pytest.MonkeyPatch) -> None:

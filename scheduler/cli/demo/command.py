@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ..help import examples
 from ..output import console as open_console
-from ..output import say_json
+from ..output import counted, say_json
 from ..signals import run_until_stopped
 from . import naive, scheduled
 from .burst import Burst, make_burst
@@ -20,7 +20,7 @@ from .verdict import Verdict, judge
 EXAMPLES = examples(
     "margin-scheduler demo",
     "margin-scheduler demo --accounts 1 --requests 100",
-    "margin-scheduler demo --naive-retries 20",
+    "margin-scheduler demo --naive-retries 10",
     "margin-scheduler demo --json | python3 -m json.tool",
 )
 
@@ -38,7 +38,7 @@ def demo(
         int,
         typer.Option(
             min=0,
-            max=50,
+            max=10,
             metavar="N",
             help="How often the naive client sends a refused request again, 100 ms later.",
         ),
@@ -55,7 +55,9 @@ def demo(
     burst = make_burst(seed, accounts, requests)
     console = None if as_json else open_console(no_color=no_color)
     if console is not None:
-        console.print(f"{burst.size} requests of {accounts} accounts, all at once\n")
+        console.print(
+            f"{counted(burst.size, 'request')} of {counted(accounts, 'account')}, all at once\n"
+        )
     with exchanges(burst, 2) as (for_naive, for_scheduled):
         of_naive, of_scheduled = run_until_stopped(
             _both(burst, for_naive, for_scheduled, naive_retries, console)

@@ -7,8 +7,16 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from ..output import counted
 from .burst import Burst
 from .verdict import Verdict
+
+IN_WORDS = {
+    "lost_after": "connection cut",
+    "1007_after": "-1007",
+    "503_after": "503",
+}
+"""How the answers of `LOST_ANSWERS` are lost."""
 
 WIDTH_MAX = 100
 PROBLEMS_SHOWN = 5
@@ -77,11 +85,12 @@ def _checked(verdict: Verdict) -> str:
 
 
 def _footnotes(burst: Burst, scheduled: Verdict) -> Iterator[str]:
-    unlucky = ", ".join(f"{name} {fault}" for name, fault in burst.lost_answers.items())
+    lost = list(burst.lost_answers.values())
+    how = ", ".join(IN_WORDS[fault] for fault in dict.fromkeys(lost))
     yield (
-        "[1] Some answers are lost on purpose after the exchange has done what was asked: one each "
-        f"of {unlucky}. The naive client sends again what failed, and takes a -1007 for a refusal. "
-        "The scheduler looks in the exchange's records."
+        f"[1] {counted(len(lost), 'answer')} lost on purpose ({how}), after the exchange has done "
+        "what was asked. The naive client sends a failed call again, and takes any code for a "
+        "refusal. The scheduler looks in the exchange's records."
     )
     calm = burst.accounts[-1]
     apart = (
@@ -92,7 +101,7 @@ def _footnotes(burst: Burst, scheduled: Verdict) -> Iterator[str]:
     yield (
         "[2] The exchange works through an account's requests one by one, so no client is faster "
         "than the sum of their processing times, here of the busiest account. To look for a lost "
-        f"answer takes up to a second{apart}."
+        f"answer takes a second or so{apart}."
     )
     yield (
         "[3] The ledger is the simulated exchange's own, kept in another process: each request has "
@@ -102,7 +111,7 @@ def _footnotes(burst: Burst, scheduled: Verdict) -> Iterator[str]:
 
 def _conclusion(scheduled: Verdict) -> Iterator[str]:
     if not scheduled.problems:
-        yield f"All {scheduled.requests} scheduled requests ended as they should."
+        yield f"All as it should be: {counted(scheduled.requests, 'request')}, each exactly once."
         return
     yield f"{len(scheduled.problems)} things are not as they should be:"
     yield from (f"  {problem}" for problem in scheduled.problems[:PROBLEMS_SHOWN])

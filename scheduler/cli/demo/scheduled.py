@@ -10,7 +10,7 @@ from .progress import Progress, Stage
 from .stage import Venue
 from .told import Told
 
-TIMEOUT_S = 45.0
+TIMEOUT_S = 25.0
 """For the whole burst; it is only there so that a defect cannot make the demo hang."""
 
 STAGES = {

@@ -1,0 +1,291 @@
+"""A process that dies at every point of its work, alone and in pairs, and is started again.
+
+`python -m tests.simulate.crashes --pairs 0` dies once at each point, and without `--pairs` also at
+every second point after each first. A point is a moment before or after a journal write or a
+request to the exchange. Dying drops the process's callbacks as `kill -9` does: nothing of it runs
+any more, and no clean-up either.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+
+from scheduler import Entry, Scheduler, State, clock
+from scheduler.journal import Journal
+from scheduler.journal.memory import MemoryJournal
+from scheduler.simulator import Simulator
+from scheduler.transport import Transport
+from scheduler.wire import HttpReply, HttpRequest
+
+from .. import virtual_time
+from ..journal.shelves import Shelf, SqliteShelf
+
+T = TypeVar("T")
+
+WORK = (
+    ("BORROW", "1", "normal"),
+    ("BORROW", "1", "normal"),
+    ("REPAY", "2", "normal"),
+    ("BORROW", "2", "urgent"),
+    ("REPAY", "2", "normal"),
+    ("REPAY", "1", "urgent"),
+    ("BORROW", "1", "normal"),
+    ("BORROW", "3", "normal"),
+    ("REPAY", "3", "normal"),
+    ("BORROW", "2", "normal"),
+)
+PATIENCE_S = 3_600
+
+
+class SurvivingShelf:
+    """A journal in memory that outlives the processes of a simulation: durable at once."""
+
+    is_durable = True
+
+    def __init__(self) -> None:
+        self._journal = MemoryJournal()
+
+    def journal(self) -> Journal:
+        return self._journal
+
+    def kill(self, journal: Journal) -> None:
+        """What was written stays."""
+
+
+@dataclass(slots=True)
+class Fate:
+    """Counts the points of one process, and ends it at the chosen one."""
+
+    dies_at: int | None
+    process: virtual_time.Process
+    passed: int = 0
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+    def ended(self, _: object) -> None:
+        self.over.set()
+
+    async def point(self) -> None:
+        self.passed += 1
+        if self.passed == self.dies_at:
+            self.over.set()
+            await self.process.die()
+
+    async def around(self, step: Callable[[], Awaitable[T]]) -> T:
+        await self.point()
+        result = await step()
+        await self.point()
+        return result
+
+
+class MortalJournal:
+    """A journal whose every write has a point before and one after."""
+
+    def __init__(self, journal: Journal, fate: Fate) -> None:
+        self._journal = journal
+        self._fate = fate
+
+    async def add(self, entry: Entry) -> Entry:
+        return await self._fate.around(lambda: self._journal.add(entry))
+
+    async def update(self, *entries: Entry, at_ms: int) -> None:
+        await self._fate.around(lambda: self._journal.update(*entries, at_ms=at_ms))
+
+    async def set_mark(self, scope: str, name: str, value: str | None) -> None:
+        await self._fate.around(lambda: self._journal.set_mark(scope, name, value))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+
+class MortalTransport:
+    """A transport with a point before each request and one after each reply."""
+
+    def __init__(self, transport: Transport, fate: Fate) -> None:
+        self._transport = transport
+        self._fate = fate
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        return await self._fate.around(lambda: self._transport.send(request))
+
+    async def aclose(self) -> None:
+        """It is the simulator's."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one run."""
+
+    points: list[int] = field(default_factory=list)
+    """How many points each process passed."""
+    violations: list[str] = field(default_factory=list)
+
+
+def run(dies_at: tuple[int, ...], shelf: Shelf, seed: int = 0) -> Outcome:
+    """One run: a process for each death, and one that lives."""
+    simulator = Simulator(port=None, seed=seed)
+    epoch_ms = simulator.options.epoch_ms
+    before, clock.wall_ms = clock.wall_ms, lambda: epoch_ms
+    try:
+        outcome = virtual_time.run(_run(dies_at, shelf, simulator), seed=seed)
+    finally:
+        clock.wall_ms = before
+        virtual_time.bury()
+    return outcome
+
+
+async def _run(dies_at: tuple[int, ...], shelf: Shelf, simulator: Simulator) -> Outcome:
+    outcome = Outcome()
+    acknowledged: set[str] = set()
+    async with simulator:
+        account = simulator.account("main")
+        simulator.set_debt(account, "USDT", "1000")
+        # One loan whose answer is lost, one request that is, and an order in the way.
+        simulator.fail_next("never_left")
+        simulator.fail_next("lost_after")
+        simulator.fail_next("lost_before")
+        for death in (*dies_at, None):
+            process = virtual_time.Process(f"scheduler {death}")
+            fate = Fate(death, process)
+            lost = acknowledged - set(await _entries(shelf))
+            if lost:
+                outcome.violations.append(f"{sorted(lost)} were acknowledged and are gone")
+            journal = shelf.journal()
+            working = process.spawn(_work(simulator, journal, fate, acknowledged))
+            working.add_done_callback(fate.ended)
+            with anyio.move_on_after(PATIENCE_S):
+                await fate.over.wait()
+            outcome.points.append(fate.passed)
+            if process.is_dead:
+                shelf.kill(journal)
+                await anyio.sleep(0.05)
+        if not working.done():
+            outcome.violations.append("not everything was decided in an hour")
+        else:
+            working.result()
+        outcome.violations += await _judge(simulator, shelf)
+    return outcome
+
+
+async def _work(simulator: Simulator, journal: Journal, fate: Fate, acknowledged: set[str]) -> None:
+    """A caller that knows its keys, and says them again after every restart."""
+    mortal: Any = MortalJournal(journal, fate)
+    async with Scheduler(
+        [simulator.account("main")],
+        journal=mortal,
+        transport=MortalTransport(simulator.transport, fate),
+    ) as scheduler:
+        for number, (kind, amount, priority) in enumerate(WORK):
+            entry = await scheduler.submit(
+                "main", kind, "USDT", amount, key=f"k{number}", priority=priority
+            )
+            acknowledged.add(entry.key)
+        for number in range(len(WORK)):
+            await scheduler.wait(f"k{number}")
+
+
+async def _entries(shelf: Shelf) -> dict[str, Entry]:
+    journal = shelf.journal()
+    await journal.open()
+    found = await journal.find(limit=500)
+    await journal.aclose()
+    return {entry.key: entry for entry in found}
+
+
+async def _judge(simulator: Simulator, shelf: Shelf) -> list[str]:
+    entries = await _entries(shelf)
+    journal = shelf.journal()
+    await journal.open()
+    attempts = await journal.attempts_since("main", 0)
+    await journal.aclose()
+    keys = {(past.attempt.timestamp_ms, past.kind.value): past.key for past in attempts}
+    booked: dict[str, list[int]] = defaultdict(list)
+    found = []
+    for loan in simulator.ledger.booked():
+        assert loan.request_timestamp_ms is not None
+        key = keys.get((loan.request_timestamp_ms, loan.kind))
+        if key is None:
+            found.append(f"{loan.tran_id} was booked and no attempt is known for it")
+        else:
+            booked[key].append(loan.tran_id)
+    for number in range(len(WORK)):
+        entry = entries.get(f"k{number}")
+        if entry is None:
+            found.append(f"k{number} is lost")
+            continue
+        ids = booked[entry.key]
+        if len(ids) > 1:
+            found.append(f"{entry.key} was executed {len(ids)} times")
+        if not entry.is_final:
+            found.append(f"{entry.key} is {entry.state}")
+        elif (entry.state is State.CONFIRMED) != bool(ids):
+            found.append(f"{entry.key} is {entry.state}, and the ledger has {ids}")
+        elif ids and entry.tran_id not in ids:
+            found.append(f"{entry.key} is CONFIRMED as {entry.tran_id}, not {ids}")
+    return found
+
+
+def singles(shelf: Callable[[], Shelf]) -> list[tuple[tuple[int, ...], Outcome]]:
+    """A run that dies at each point of a run that does not."""
+    whole = run((), shelf())
+    return [((), whole)] + [
+        ((point,), run((point,), shelf())) for point in range(1, whole.points[0] + 1)
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulate.crashes",
+        description="Kill the process at every point of its work, and at every pair of points.",
+        epilog="example: python -m tests.simulate.crashes --pairs 500 --journal sqlite",
+    )
+    parser.add_argument("--journal", choices=("memory", "sqlite"), default="memory")
+    parser.add_argument("--pairs", type=int, help="how many, drawn at random; all if not given")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=_memory_disk()) as folder:
+        count = iter(range(10**9))
+
+        def shelf() -> Shelf:
+            if options.journal == "memory":
+                return SurvivingShelf()
+            return SqliteShelf(Path(folder) / f"{next(count)}.db")
+
+        ran = singles(shelf)
+        pairs = [
+            (first, second)
+            for (dies_at, outcome) in ran[1:]
+            for first in dies_at
+            for second in range(1, outcome.points[-1] + 1)
+        ]
+        chosen = pairs
+        if options.pairs is not None:
+            chosen = random.Random(options.seed).sample(pairs, min(options.pairs, len(pairs)))
+        ran += [(pair, run(pair, shelf())) for pair in chosen]
+    bad = [(dies_at, outcome) for dies_at, outcome in ran if outcome.violations]
+    for dies_at, outcome in bad[:20]:
+        print(f"dead at {dies_at}: {outcome.violations}")
+    took_s = time.perf_counter() - began
+    print(
+        f"{ran[0][1].points[0]} points, {len(chosen)} of {len(pairs)} pairs, {len(ran)} runs "
+        f"in {took_s:.1f} s, {len(bad)} with violations"
+    )
+    return 1 if bad else 0
+
+
+def _memory_disk() -> str | None:
+    """Three synced writes a submission would otherwise be most of the time."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
