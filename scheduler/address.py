@@ -5,6 +5,7 @@ account of it shares the address.
 """
 
 import heapq
+from collections.abc import Callable
 from enum import Enum
 
 from .policy import Limits
@@ -36,7 +37,11 @@ class Purpose(Enum):
 class Address:
     """Whether anything may go out, and whether a read still fits."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, on_close: Callable[[int, str], None] = lambda until_ms, cause: None
+    ) -> None:
+        """`on_close` is told until when, and why, whenever that changes."""
+        self._on_close = on_close
         self._limit = limits.ip_weight_per_minute * limits.ip_weight_share
         self._spent: dict[str, list[tuple[int, int]]] = {}  # heaps of (until, weight)
         self._sums: dict[str, int] = {}
@@ -71,6 +76,7 @@ class Address:
         """Nothing is sent before `until_ms`, or later if it was closed for longer already."""
         if until_ms > self._closed_until_ms:
             self._closed_until_ms, self._closed_for = until_ms, cause
+            self._on_close(until_ms, cause)
         return self._closed_until_ms
 
     def went_through(self) -> None:

@@ -14,7 +14,7 @@ import orjson
 
 from . import refusals
 from .events import Accepted, Lost, Refused
-from .model import Attempt, Entry, Kind, Transaction
+from .model import Asked, Attempt, Entry, Kind, Transaction
 from .refusals import Disposition
 from .signing import Signer
 from .wire import HttpReply, HttpRequest
@@ -92,7 +92,7 @@ def borrow_repay_request(attempt: Attempt, credentials: Credentials) -> HttpRequ
 
 
 def records_request(
-    entry: Entry,
+    asked: Asked,
     *,
     any_asset: bool,
     from_ms: int,
@@ -101,18 +101,18 @@ def records_request(
     timestamp_ms: int,
     credentials: Credentials,
 ) -> HttpRequest:
-    """One page, from 1, of the records of the entry's kind and pair in a window of time."""
+    """One page, from 1, of the records of the request's kind and pair in a window of time."""
     parameters = {
-        "type": entry.kind.value,
+        "type": asked.kind.value,
         "startTime": str(from_ms),
         "endTime": str(until_ms),
         "current": str(page),
         "size": str(PAGE_SIZE),
     }
     if not any_asset:
-        parameters["asset"] = entry.asset
-    if entry.symbol is not None:
-        parameters["isolatedSymbol"] = entry.symbol
+        parameters["asset"] = asked.asset
+    if asked.symbol is not None:
+        parameters["isolatedSymbol"] = asked.symbol
     return _signed_get(RECORDS, parameters, timestamp_ms, credentials)
 
 

@@ -1,8 +1,10 @@
-"""What is known of an account besides its submissions, and must outlive the process."""
+"""What is known of accounts and the address besides submissions, and must outlive the process."""
 
 from dataclasses import asdict, dataclass
 
 import orjson
+
+from .address import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +36,15 @@ def read(account: str, marks: dict[tuple[str, str], str]) -> Marks:
 
 def scope(account: str) -> str:
     return f"account:{account}"
+
+
+def closed_row(until_ms: int, cause: str) -> tuple[str, str, str]:
+    """Until when the address is closed, as a journal keeps it."""
+    return "address", "closed", orjson.dumps([until_ms, cause]).decode()
+
+
+def close_again(address: Address, marks: dict[tuple[str, str], str]) -> None:
+    """Close the address for as long as an earlier process knew it to be."""
+    value = marks.get(("address", "closed"))
+    if value is not None:
+        address.close(*orjson.loads(value))

@@ -7,6 +7,7 @@ Every value here is frozen. Times are epoch milliseconds of the exchange's clock
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol
 
 
 class Kind(StrEnum):
@@ -262,6 +263,17 @@ class Entry:
         return None if self.answer is None else self.answer.message
 
 
+class Asked(Protocol):
+    """What is asked of the exchange's records: a kind, an asset, a pair."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def asset(self) -> str: ...
+    @property
+    def symbol(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """A borrow or repayment as the exchange's records show it."""
@@ -297,8 +309,8 @@ class Alarm:
     account: str | None
     key: str | None
     cause: str
-    """`unresolved`, `late_record`, `failed_record`, `claim_conflict`, `shared_account`,
-    `account_stopped`, `journal`, `address_banned` or `clock`."""
+    """`unresolved`, `late_record`, `failed_record`, `slow_record`, `claim_conflict`,
+    `shared_account`, `account_stopped`, `address_banned` or `journal`."""
     message: str
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .model import Attempt, Entry, Kind, Transaction
+from .model import Asked, Attempt, Entry, Transaction
 from .policy import Policy
 
 OURS = "MANUAL"
@@ -25,21 +25,14 @@ def window(attempt: Attempt, policy: Policy) -> Window:
     )
 
 
-def fits(
-    kind: Kind,
-    asset: str,
-    symbol: str | None,
-    attempt: Attempt,
-    record: Transaction,
-    policy: Policy,
-) -> bool:
+def fits(asked: Asked, attempt: Attempt, record: Transaction, policy: Policy) -> bool:
     """Whether the record is what an attempt of this request would have left behind."""
     times = window(attempt, policy)
     return (
         record.origin == OURS
-        and record.kind is kind
-        and record.asset == asset
-        and record.symbol == symbol
+        and record.kind is asked.kind
+        and record.asset == asked.asset
+        and record.symbol == asked.symbol
         and record.amount == attempt.amount
         and times.from_ms <= record.timestamp_ms <= times.until_ms
     )
@@ -56,6 +49,5 @@ def candidates(
     return [
         record
         for record in records
-        if record.tran_id not in claimed
-        and fits(entry.kind, entry.asset, entry.symbol, attempt, record, policy)
+        if record.tran_id not in claimed and fits(entry, attempt, record, policy)
     ]

@@ -23,6 +23,7 @@ from .errors import (
     CannotStartInTime,
     Closed,
     ConfigurationError,
+    JournalUnavailable,
     KeyReused,
     NotCancellable,
     NotResolvable,
@@ -33,18 +34,20 @@ from .errors import (
     not_confirmed,
 )
 from .events import Resolved
-from .exchange import Exchange, keep_clock, sample_clock
+from .exchange import Exchange
 from .gatekeeper import Gatekeeper
 from .inventory import InventoryGate
 from .journal import Journal, open_journal
 from .journal.protocol import StaleVersion, TranIdClaimed
 from .lifecycle import may_resolve_from_ms
-from .model import Entry, Quote, State, Submission
+from .model import Alarm, Entry, Quote, State, Submission
 from .policy import Limits, Policy
 from .quotes import is_surely_in_time, quote
+from .reader import Reader
 from .request import Options
 from .signing import signer
 from .status import AccountStatus, account_status
+from .timekeeper import Timekeeper
 from .transport import AiohttpTransport, Transport
 from .watch import Feed, Watchers, is_settled
 from .worker import Shared, Worker
@@ -102,6 +105,7 @@ class Scheduler:
         self._marks: dict[tuple[str, str], str] = {}
         self._adding: defaultdict[str, int] = defaultdict(int)
         self._accepting: set[asyncio.Task[tuple[Entry, bool]]] = set()
+        self._keeping: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._is_open = False
@@ -134,22 +138,27 @@ class Scheduler:
 
     async def _begin(self) -> None:
         self._clock = Clock()
-        self._address = Address(self._limits)
+        self._address = Address(self._limits, self._on_address_closed)
+        reader = Reader(self._transport, self._clock, self._address)
+        self._timekeeper = Timekeeper(reader, self._clock)
+        self._reader = reader
         self._gate = InventoryGate(self._policy)
         self._gatekeeper = Gatekeeper(self._gate, self._clock, self._worker)
         self._closing = asyncio.Event()
         self._shared = Shared(
             journal=self._journal,
             clock=self._clock,
+            timekeeper=self._timekeeper,
             address=self._address,
             gate=self._gate,
             watchers=self._watchers,
             gate_changed=self._gatekeeper.changed,
         )
         self._marks = await self._journal.marks()
+        marks.close_again(self._address, self._marks)
         unfinished = await self._unfinished()
         with anyio.move_on_after(FIRST_SAMPLE_S):
-            await sample_clock(self._transport, self._clock)
+            await self._timekeeper.sample()
         running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._supervisor = asyncio.create_task(
             self._supervise(unfinished, running), name="margin-scheduler"
@@ -174,9 +183,7 @@ class Scheduler:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                tasks.start_soon(
-                    keep_clock, self._transport, self._clock, self._clock_is_set, name="clock"
-                )
+                tasks.start_soon(self._timekeeper.run, self._clock_is_set, name="clock")
                 tasks.start_soon(self._gatekeeper.run, name="inventory")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
@@ -214,7 +221,7 @@ class Scheduler:
         finally:
             self._closing.set()
             with anyio.CancelScope(shield=True):
-                await asyncio.wait([supervisor])
+                await asyncio.wait([supervisor, *self._keeping])
                 await self._journal.aclose()
                 if self._owns_transport:
                     await self._transport.aclose()
@@ -439,7 +446,7 @@ class Scheduler:
         if entry.state not in {State.UNKNOWN, State.UNRESOLVED}:
             raise NotResolvable("not_undecided", f"key: {key} is {entry.state}; nothing is open")
         from_ms = may_resolve_from_ms(entry, self._policy)
-        is_sampled = await sample_clock(self._transport, self._clock)
+        is_sampled = await self._timekeeper.sample()
         is_known = is_sampled and self._clock.is_trusted
         if not is_known or self._clock.now_ms() <= from_ms:
             raise NotResolvable(
@@ -484,6 +491,26 @@ class Scheduler:
         """The configured accounts' names."""
         return tuple(self._accounts)
 
+    def _on_address_closed(self, until_ms: int, cause: str) -> None:
+        """All accounts stop, and a restart must not run into the same wall."""
+        message = f"the address is {cause} until {until_ms}: nothing is sent"
+        at_ms = self._clock.now_ms()
+        self._watchers.alarmed(
+            Alarm(at_ms=at_ms, account=None, key=None, cause="address_banned", message=message)
+        )
+        keeping = asyncio.ensure_future(self._keep_closed(until_ms, cause))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+
+    async def _keep_closed(self, until_ms: int, cause: str) -> None:
+        try:
+            await self._journal.set_mark(*marks.closed_row(until_ms, cause))
+        except JournalUnavailable as error:
+            at_ms, message = self._clock.now_ms(), f"the ban was not kept: {error}"
+            self._watchers.alarmed(
+                Alarm(at_ms=at_ms, account=None, key=None, cause="journal", message=message)
+            )
+
     def _clock_is_set(self) -> None:
         for worker in self._workers.values():
             worker.standing.clock_is_set()
@@ -511,7 +538,8 @@ class Scheduler:
                 credentials=self._credentials[name],
                 transport=self._transport,
                 clock=self._clock,
-                address=self._address,
+                reader=self._reader,
+                timekeeper=self._timekeeper,
                 policy=policy,
                 exclusion=exclusion,
             ),
@@ -530,6 +558,8 @@ class Scheduler:
     _tasks: TaskGroup
     _clock: Clock
     _address: Address
+    _reader: Reader
+    _timekeeper: Timekeeper
     _gate: InventoryGate
     _gatekeeper: Gatekeeper
     _closing: asyncio.Event

@@ -14,7 +14,7 @@ from .journal import Journal
 from .journal.protocol import StaleVersion
 from .model import Entry, State, Transaction
 from .policy import Policy
-from .reconcile import OURS, Window, fits
+from .reconcile import OURS, Window, fits, window
 from .recorder import JOURNAL_RETRY_S
 from .standing import Standing
 
@@ -87,14 +87,18 @@ class Settler:
 
     async def _settle(self, entry: Entry) -> None:
         if entry.tran_id is None:
-            times = self._lane.exchange.window_of(entry)
+            times = self._window(entry)
             await self._look_for([entry], times, Purpose.LOOK)
         else:
             self._swept_at_ms = self._lane.clock.now_ms()
             group = [other for other in self._entries.values() if _share_a_sweep(entry, other)]
-            windows = [self._lane.exchange.window_of(other) for other in group]
+            windows = [self._window(other) for other in group]
             times = Window(min(w.from_ms for w in windows), max(w.until_ms for w in windows))
             await self._look_for(group, times, Purpose.SWEEP)
+
+    def _window(self, entry: Entry) -> Window:
+        assert entry.attempt is not None
+        return window(entry.attempt, self._lane.policy)
 
     async def _look_for(self, group: list[Entry], times: Window, purpose: Purpose) -> None:
         lane = self._lane
@@ -134,9 +138,7 @@ class Settler:
         since_ms = min(record.timestamp_ms for record in loose) - longest_ms
         past = await lane.journal.attempts_since(lane.name, since_ms)
         for record in loose:
-            if not any(
-                fits(p.kind, p.asset, p.symbol, p.attempt, record, lane.policy) for p in past
-            ):
+            if not any(fits(p, p.attempt, record, lane.policy) for p in past):
                 return record
         return None
 

@@ -58,9 +58,18 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
         weight_reserved=reserved,
         weight_left=ledger.left(steady_ms),
         gap_ms=worker.budget.pace.gap_ms(steady_ms),
-        holds=tuple(worker.queue.holds(now_ms)),
+        holds=_holds(worker, now_ms),
         next_start=quote(worker, Priority.NORMAL),
         stopped=worker.standing.marks.stopped,
         is_exclusive=worker.standing.is_exclusive,
         alarms=tuple(a for a in alarms if a.account in {None, worker.name}),
     )
+
+
+def _holds(worker: Worker, now_ms: int) -> tuple[HoldState, ...]:
+    closed = worker.shared.address.closed(now_ms)
+    holds = worker.queue.holds(now_ms)
+    if closed is not None:
+        until_ms, cause = closed
+        holds.append(HoldState(cause, None, until_ms))
+    return tuple(holds)

@@ -88,13 +88,15 @@ class AiohttpTransport:
 def checked_base_url(base_url: str) -> str:
     """The URL without a trailing slash. Plain HTTP is for this machine only: a signed request on an
     open network can be read. Raises ConfigurationError."""
+    # What is refused is not repeated: a URL may hold a password.
+    form = "base_url: must be of the form https://HOST[:PORT]"
     try:
         parts = urlsplit(base_url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"base_url: {base_url!r}: {error}") from None
+    except ValueError:
+        raise ConfigurationError(form) from None
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url: {base_url!r} is not of the form https://HOST[:PORT]")
+        raise ConfigurationError(form)
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"base_url: plain http to {host} is refused; use https")
     return base_url.rstrip("/")

@@ -51,6 +51,7 @@ from .recorder import JOURNAL_RETRY_S, Recorder
 from .refusals import Disposition
 from .settler import Settler
 from .standing import Standing
+from .timekeeper import Timekeeper
 from .watch import Watchers
 
 _log = logging.getLogger("margin_scheduler")
@@ -62,6 +63,7 @@ class Shared:
 
     journal: Journal
     clock: Clock
+    timekeeper: Timekeeper
     address: Address
     gate: InventoryGate
     watchers: Watchers
@@ -286,10 +288,7 @@ class Worker:
         ledger = self.budget.ledger
         match event:
             case Refused(disposition=Disposition.LIMITED, is_address_banned=True):
-                closed = self.shared.address.closed(self.clock.now_ms())
-                if closed is not None:
-                    message = f"the address is {closed[1]} until {closed[0]}"
-                    self.standing.alarm("address_banned", message)
+                pass  # it is the address that waits
             case Refused(disposition=Disposition.LIMITED, retry_after_ms=retry_after_ms):
                 now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
                 until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row)
@@ -313,7 +312,7 @@ class Worker:
         """Let an event happen to an entry: decide, make it durable, act. Raises as `Recorder`."""
         steps = await self._recorder.record(entry, event, is_patient=is_patient)
         if _is_clock_refused(event):
-            await self.exchange.sample_clock()
+            await self.shared.timekeeper.sample()
         for step in steps:
             self._carry_out(step.before, step.after, step.action)
         return steps[-1].after

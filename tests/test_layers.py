@@ -40,6 +40,8 @@ ACTING = {
     "clock": "exchange time",
     "budget": "what an account may start, and when",
     "transport": "HTTP",
+    "reader": "reads from the exchange, within the address's weight",
+    "timekeeper": "keeping the clock set",
     "exchange": "one account's conversation with the exchange",
     "journal/": "what must survive",
     "watch": "who is told of a change",

@@ -994,6 +994,18 @@ def test_a_refusal_before_the_absent_attempt_is_not_passed_through() -> None:
     assert (now.state, now.answer) == (State.NOT_EXECUTED, None)
 
 
+def test_a_code_that_said_nobody_knows_is_not_passed_through_once_that_is_known() -> None:
+    said = Answer(code=-1007, name="TIMEOUT", message="Timeout waiting for response")
+    now = live(
+        entry(State.SENT, kind=Kind.REPAY),
+        (Lost("code -1007", said), NOW_MS + 100),
+        (look(), BOUND_MS + 1),
+        (look(as_of_ms=SECOND_MS), SECOND_MS),
+        (DeadlinePassed(), NOW_MS + DAY_MS),
+    )
+    assert (now.state, now.answer) == (State.NOT_EXECUTED, None)
+
+
 def test_a_resent_repayment_that_is_then_refused_passes_that_refusal_through() -> None:
     resent, _ = absent_twice(Kind.REPAY)
     after = live(resent, (Chosen(attempt(number=2)), SECOND_MS + 5), (TERMINAL, SECOND_MS + 90))

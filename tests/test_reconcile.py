@@ -6,7 +6,7 @@ from scheduler.model import Kind, Transaction
 from scheduler.policy import Policy
 from scheduler.reconcile import Window, candidates, fits, window
 
-from .build import NOW_MS, attempt, entry, record
+from .build import NOW_MS, attempt, entry, record, submission
 
 POLICY = Policy(recv_window_ms=5_000, processing_max_ms=10_000, match_before_ms=1_000)
 FIRST_MS = NOW_MS - 1_000
@@ -33,7 +33,7 @@ def test_the_window_follows_the_attempts_own_recv_window_and_not_the_policys() -
     ],
 )
 def test_a_record_of_the_same_request_in_the_window_fits(seen: Transaction) -> None:
-    assert fits(Kind.BORROW, "USDT", None, attempt(), seen, POLICY)
+    assert fits(entry(), attempt(), seen, POLICY)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_record_of_the_same_request_in_the_window_fits(seen: Transaction) -> N
     ],
 )
 def test_a_record_that_differs_in_anything_does_not_fit(seen: Transaction) -> None:
-    assert not fits(Kind.BORROW, "USDT", None, attempt(), seen, POLICY)
+    assert not fits(entry(), attempt(), seen, POLICY)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_isolated_attempt_fits_records_of_its_pair_only(
     symbol: str | None, does_fit: bool
 ) -> None:
     seen = record(symbol=symbol)
-    assert fits(Kind.BORROW, "USDT", "BTCUSDT", attempt(), seen, POLICY) is does_fit
+    assert fits(entry(symbol="BTCUSDT"), attempt(), seen, POLICY) is does_fit
 
 
 def test_an_entry_that_was_never_tried_has_no_candidates() -> None:

@@ -111,7 +111,6 @@ class Store:
             outcomes = [self._carry_out(work) for work in works]
             execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
-            self._roll_back()
             return [(None, self._unavailable(error)) for _ in works]
         return outcomes
 
@@ -244,7 +243,7 @@ class Store:
         return self._connection.execute(sql, values)
 
     def _at_rest(self) -> Connection:
-        """The connection, without a transaction that could not be rolled back before."""
+        """The connection, with what a failed transaction left behind rolled back."""
         if self._connection is None:
             raise OSError("it is not open")
         if self._connection.in_transaction:
@@ -295,12 +294,6 @@ class Store:
         detail = storable(history_detail(entry))
         values = (entry.seq, entry.version, at_ms, entry.state.value, detail)
         self._execute(INSERT_HISTORY, values)
-
-    def _roll_back(self) -> None:
-        # Some errors have rolled back already; and where this fails, `_at_rest` tries again.
-        if self._connection is not None and self._connection.in_transaction:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
 
     def _unavailable(self, error: Exception) -> JournalUnavailable:
         unavailable = JournalUnavailable(f"journal {self.path}: {error}")

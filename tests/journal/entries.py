@@ -116,7 +116,8 @@ def full(key: str = "full") -> Entry:
 
 
 def filled(entry: Entry, *, at_ms: int = NOW_MS + 3) -> Entry:
-    """The next version, with something in every field that changes."""
+    """The next version of a sent one, with something in every field that changes."""
+    assert entry.attempt is not None
     evidence = (
         Evidence(at_ms=at_ms, source="look", detail="no record"),
         Evidence(
@@ -126,6 +127,7 @@ def filled(entry: Entry, *, at_ms: int = NOW_MS + 3) -> Entry:
     return _next(
         entry,
         State.UNRESOLVED,
+        attempt=replace(entry.attempt, outcome=Outcome.LOST, ended_at_ms=at_ms),
         answer=Answer(
             code=-1007, name="TIMEOUT", message="Zeit überschritten; DROP TABLE\x00 — 超时"
         ),

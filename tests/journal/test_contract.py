@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -148,6 +148,14 @@ async def test_an_updated_entry_reads_back_as_it_was(journal: Journal, entry: En
     updated = await write(journal, replace(entry, seq=kept.seq))
     assert await journal.get("k") == updated
     assert await journal.find() == [updated]
+
+
+def test_no_field_of_an_entry_is_forgotten_here() -> None:
+    entry = filled(sent(full()))
+    entry = replace(entry, seq=7)  # the journal's own
+    for value in (entry, entry.submission, entry.attempt):
+        for each in fields(value):  # type: ignore[arg-type]
+            assert getattr(value, each.name) != each.default, each.name
 
 
 @pytest.mark.parametrize("amount", ["1.50", "1.5", "0.00000001", "12345678901234567890.12345678"])

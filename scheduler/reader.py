@@ -1,0 +1,82 @@
+"""Reads from the exchange: within the address's weight, and never while it is banned."""
+
+import logging
+from collections.abc import Callable
+
+from anyio import sleep
+
+from . import binance
+from .address import Address, Purpose
+from .binance import BadReply, Endpoint
+from .clock import Clock
+from .events import Accepted, Lost, Refused
+from .transport import Transport
+from .wire import ConnectFailed, HttpReply, HttpRequest, ReplyLost
+
+READ_ERRORS = (ConnectFailed, ReplyLost, BadReply)
+"""What can become of a read that does not give what was asked for."""
+
+BLOCKING = frozenset({403, 418, 429})
+
+_log = logging.getLogger("margin_scheduler")
+
+
+class Reader:
+    """One a scheduler: all accounts share its address."""
+
+    def __init__(self, transport: Transport, clock: Clock, address: Address) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._address = address
+
+    async def read(
+        self, endpoint: Endpoint, purpose: Purpose, build: Callable[[], HttpRequest]
+    ) -> HttpReply:
+        """The reply to a request that is built, and so stamped, when its turn has come.
+
+        Raises ConnectFailed or ReplyLost.
+        """
+        while True:
+            wait_ms = self._wait_ms(endpoint, purpose)
+            if not wait_ms:
+                break
+            await sleep(wait_ms / 1000)
+        if endpoint.counts_by == "IP":
+            self._address.charge(endpoint.path, endpoint.weight, self._clock.steady_ms())
+        return await self._send(endpoint, build())
+
+    async def read_now(self, endpoint: Endpoint, build: Callable[[], HttpRequest]) -> HttpReply:
+        """The same, and raises ConnectFailed at once where it would have to wait."""
+        if self._wait_ms(endpoint, Purpose.LOOK):
+            raise ConnectFailed("the address is not to send now")
+        return await self._send(endpoint, build())
+
+    def note(self, event: Accepted | Refused | Lost) -> None:
+        """Hold against the address what a reply says of it."""
+        now_ms = self._clock.now_ms()
+        match event:
+            case Refused(is_address_banned=True, retry_after_ms=retry_after_ms):
+                self._address.ban(retry_after_ms, now_ms)
+            case Lost(is_firewalled=True):
+                self._address.firewall(now_ms)
+            case Accepted() | Refused():
+                self._address.went_through()
+
+    def _wait_ms(self, endpoint: Endpoint, purpose: Purpose) -> int:
+        return self._address.wait_ms(self._clock.now_ms()) or self._address.read_wait_ms(
+            endpoint.path, endpoint.weight, purpose, self._clock.steady_ms()
+        )
+
+    async def _send(self, endpoint: Endpoint, request: HttpRequest) -> HttpReply:
+        try:
+            reply = await self._transport.send(request)
+        except (ConnectFailed, ReplyLost):
+            raise
+        except Exception as error:  # a transport of the caller's own
+            _log.exception("the transport failed in a way of its own")
+            raise ReplyLost(type(error).__name__) from None
+        if reply.status in BLOCKING:
+            self.note(binance.outcome(reply))
+            retry_after_ms = binance.retry_after_ms(reply)
+            self._address.exhaust(endpoint.path, retry_after_ms, self._clock.steady_ms())
+        return reply
