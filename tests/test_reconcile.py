@@ -6,7 +6,7 @@ from scheduler.model import Kind, Transaction
 from scheduler.policy import Policy
 from scheduler.reconcile import Window, candidates, fits, window
 
-from .build import NOW_MS, attempt, entry, record, submission
+from .build import NOW_MS, attempt, entry, record
 
 POLICY = Policy(recv_window_ms=5_000, processing_max_ms=10_000, match_before_ms=1_000)
 FIRST_MS = NOW_MS - 1_000

@@ -77,8 +77,9 @@ class Server:
     async def close(self) -> None:
         for writer in self.open:
             writer.close()
-        if self.open:
-            await asyncio.wait(self.open.values())
+        _, stuck = await asyncio.wait(self.open.values(), timeout=1) if self.open else ([], [])
+        for task in stuck:
+            task.cancel()
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes | None:
@@ -310,7 +311,8 @@ class TestAnswered:
             writer.write(OK)
 
         async with serving(wait_for_all) as server, client(server.url) as transport:
-            replies = await asyncio.gather(*(transport.send(POST) for _ in range(150)))
+            async with asyncio.timeout(5):
+                replies = await asyncio.gather(*(transport.send(POST) for _ in range(150)))
         assert len(replies) == server.connections == 150
 
     async def test_closing_closes_and_may_be_done_twice_or_before_anything_was_sent(self) -> None:

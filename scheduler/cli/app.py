@@ -10,7 +10,8 @@ from .demo.command import EXAMPLES as DEMO_EXAMPLES
 from .demo.command import demo
 from .failed import Failed
 from .help import Command, examples
-from .identity import DISTRIBUTION, version
+from .identity import version
+from .launcher import DISTRIBUTION
 from .simulate import EXAMPLES as SIMULATE_EXAMPLES
 from .simulate import simulate
 

@@ -1,17 +1,20 @@
 """Another distribution installs a package called `scheduler`: the command tells whose it found."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from scheduler.cli.identity import stranger
+import scheduler
+from scheduler.cli.launcher import stranger
 
 from .command import ROOT, run
 
 
 def test_our_own_package_is_no_stranger() -> None:
-    assert stranger() is None
+    assert stranger(scheduler) is None
 
 
 @pytest.mark.parametrize("is_known", [True, False])
@@ -32,3 +35,17 @@ def test_a_stranger_is_named_in_one_line(tmp_path: Path, is_known: bool) -> None
     assert ran.stderr.startswith("margin-scheduler: ")
     named = "scheduler 0.8.8" if is_known else str(tmp_path / "scheduler" / "__init__.py")
     assert named in ran.stderr
+
+
+def test_a_package_that_hides_ours_altogether_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "scheduler.py").write_text("class Scheduler: ...\n")
+    shutil.copy(
+        ROOT / "scheduler" / "cli" / "launcher.py", tmp_path / "margin_scheduler_command.py"
+    )
+    code = "import sys, margin_scheduler_command as it; sys.exit(it.main())"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert str(tmp_path / "scheduler.py") in ran.stderr
