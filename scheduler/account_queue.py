@@ -77,6 +77,9 @@ class AccountQueue:
     def __len__(self) -> int:
         return len(self._queued)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._queued
+
     def count(self, priority: Priority) -> int:
         """How many of this priority wait."""
         return self._counts[priority]

@@ -107,6 +107,13 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradicted:
+    """A record turned up that says otherwise than a final state does."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimLost:
     """Another submission was answered with the transaction id that this one was matched to."""
 
@@ -135,6 +142,7 @@ Event = (
     | DeadlinePassed
     | Resolved
     | ClaimLost
+    | Contradicted
     | ClaimRefused
 )
 

@@ -36,8 +36,9 @@ class Gatekeeper:
             if not self._gate.shortages():
                 self._has_changed.clear()
                 await self._has_changed.wait()
-            for pool in self._gate.due(self._clock.now_ms()):
-                await self._ask(pool)
+            async with anyio.create_task_group() as asking:  # an answer may take its time
+                for pool in self._gate.due(self._clock.now_ms()):
+                    asking.start_soon(self._ask, pool)
             await anyio.sleep(POLL_S)
 
     async def _ask(self, pool: Pool) -> None:

@@ -15,6 +15,7 @@ from .events import (
     Chosen,
     ClaimLost,
     ClaimRefused,
+    Contradicted,
     DeadlinePassed,
     Event,
     Finish,
@@ -120,6 +121,9 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
             entry = replace(entry, tran_id=None)
             return _final(entry, State.NOT_EXECUTED, now_ms, "operator", why), Finish()
 
+        case State.NOT_EXECUTED | State.CONFIRMED, Contradicted(detail):
+            # The state stays what its caller was told; the evidence says that it was wrong.
+            return _next(_noted(entry, now_ms, "record", detail), entry.state), None
         case State.CONFIRMED, ClaimLost(claimant):
             why = f"its transaction {entry.tran_id} was answered to {claimant}"
             entry = replace(entry, tran_id=None, finished_at_ms=None)

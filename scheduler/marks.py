@@ -18,6 +18,8 @@ class Marks:
     """The refusal of the key or the account that stopped it."""
     is_shared: bool = False
     """A transaction was seen that nobody here caused."""
+    record_delay_max_ms: int = 0
+    """The longest that a record was seen to take from its reply until it showed."""
     limited_until_ms: int = 0
     """Until when the exchange refuses for weight."""
 

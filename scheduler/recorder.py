@@ -8,7 +8,7 @@ from .clock import Clock
 from .errors import JournalUnavailable
 from .events import Accepted, Action, ClaimLost, ClaimRefused, Event, LookUpFailed, Resolved
 from .journal import Journal
-from .journal.protocol import TranIdClaimed
+from .journal.protocol import StaleVersion, TranIdClaimed
 from .model import Entry
 from .policy import Policy
 from .standing import Standing
@@ -62,25 +62,30 @@ class Recorder:
                 return [step]
 
     async def _write(self, after: Entry, now_ms: int, *, is_patient: bool) -> None:
+        has_failed = False
         while True:
             try:
                 await self._journal.update(after, at_ms=now_ms)
                 break
+            except StaleVersion:
+                if not (has_failed and await self._was_written(after)):
+                    raise
+                break  # a write that seemed to fail did not
             except JournalUnavailable as error:
                 if not is_patient:
                     raise
                 self._standing.journal_failed(error)
+            has_failed = True
             await asyncio.sleep(JOURNAL_RETRY_S)
-            if await self._was_written(after):
-                break
         self._standing.journal_works()
 
     async def _was_written(self, after: Entry) -> bool:
-        """Whether a write that seemed to fail did not."""
-        try:
-            return await self._journal.get(after.key) == after
-        except JournalUnavailable:
-            return False
+        while True:
+            try:
+                return await self._journal.get(after.key) == after
+            except JournalUnavailable as error:
+                self._standing.journal_failed(error)
+            await asyncio.sleep(JOURNAL_RETRY_S)
 
     async def _take_claim(self, after: Entry, holder: Entry, now_ms: int) -> Step:
         """A direct reply outranks a match: who was matched is looked for again. Both change at

@@ -15,6 +15,7 @@ from . import marks, request
 from .account import AccountLike, checked_accounts
 from .account_queue import AccountQueue
 from .address import Address
+from .auditor import Auditor
 from .binance import Credentials
 from .budget import Budget
 from .clock import Clock
@@ -49,6 +50,7 @@ from .signing import signer
 from .status import AccountStatus, account_status
 from .timekeeper import Timekeeper
 from .transport import AiohttpTransport, Transport
+from .visibility import VisibilityProbe
 from .watch import Feed, Watchers, is_settled
 from .worker import Shared, Worker
 
@@ -144,6 +146,8 @@ class Scheduler:
         self._reader = reader
         self._gate = InventoryGate(self._policy)
         self._gatekeeper = Gatekeeper(self._gate, self._clock, self._worker)
+        self._auditor = Auditor(self._journal, self._clock, self._worker)
+        self._probe = VisibilityProbe(self._clock)
         self._closing = asyncio.Event()
         self._shared = Shared(
             journal=self._journal,
@@ -153,6 +157,8 @@ class Scheduler:
             gate=self._gate,
             watchers=self._watchers,
             gate_changed=self._gatekeeper.changed,
+            concluded_absent=self._auditor.concluded,
+            confirmed=self._on_confirmed,
         )
         self._marks = await self._journal.marks()
         marks.close_again(self._address, self._marks)
@@ -185,6 +191,7 @@ class Scheduler:
                 self._tasks = tasks
                 tasks.start_soon(self._timekeeper.run, self._clock_is_set, name="clock")
                 tasks.start_soon(self._gatekeeper.run, name="inventory")
+                tasks.start_soon(self._auditor.run, name="auditor")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
                 running.set_result(None)
@@ -316,6 +323,10 @@ class Scheduler:
         self._adding[asked.account] += 1
         try:
             kept = await self._journal.add(Entry(submission=asked))
+        except JournalUnavailable:
+            # It may have been kept all the same; then it is the caller's, and has to run.
+            self._tasks.start_soon(worker.reread, asked.key)
+            raise
         finally:
             self._adding[asked.account] -= 1
         if kept.submission is not asked:
@@ -433,6 +444,8 @@ class Scheduler:
         if cancelled is not None:
             return cancelled
         entry = await self.get(key)
+        if entry.state is State.CANCELLED:
+            return entry
         raise NotCancellable(f"key: {key} is {entry.state} and cannot be taken back", entry)
 
     async def resolve(
@@ -511,6 +524,11 @@ class Scheduler:
                 Alarm(at_ms=at_ms, account=None, key=None, cause="journal", message=message)
             )
 
+    def _on_confirmed(self, entry: Entry) -> None:
+        if self._probe.is_due(entry):
+            worker = self._worker(entry.account)
+            self._tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+
     def _clock_is_set(self) -> None:
         for worker in self._workers.values():
             worker.standing.clock_is_set()
@@ -562,6 +580,8 @@ class Scheduler:
     _timekeeper: Timekeeper
     _gate: InventoryGate
     _gatekeeper: Gatekeeper
+    _auditor: Auditor
+    _probe: VisibilityProbe
     _closing: asyncio.Event
     _shared: Shared
 

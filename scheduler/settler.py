@@ -1,6 +1,7 @@
 """One account's settling task: looks at the exchange's records until nothing is undecided."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 import anyio
@@ -8,7 +9,7 @@ import anyio
 from .address import Purpose
 from .clock import Clock
 from .errors import JournalUnavailable
-from .events import Event, LookedUp, LookUpFailed
+from .events import Contradicted, Event, LookedUp, LookUpFailed
 from .exchange import Exchange, Look
 from .journal import Journal
 from .journal.protocol import StaleVersion
@@ -123,10 +124,23 @@ class Settler:
         lane = self._lane
         ids = frozenset(record.tran_id for record in look.records)
         holders = await lane.journal.claimed(lane.name, entry.kind, ids) if ids else {}
+        for record in look.records:
+            if record.status == "FAILED" and record.tran_id in holders:
+                await self._contradict(holders[record.tran_id], record)
         stranger = await self._stranger(look, holders)
         if stranger is not None:
             await lane.standing.found_shared(stranger.tran_id)
         return look, holders, lane.standing.is_exclusive
+
+    async def _contradict(self, key: str, record: Transaction) -> None:
+        """The exchange acknowledged a transaction, and its record says that it failed."""
+        kept = await self._lane.journal.get(key)
+        said = f"txId {record.tran_id} FAILED"
+        if kept is None or kept.state is not State.CONFIRMED or _has_noted(kept, said):
+            return
+        self._lane.standing.alarm("failed_record", f"{key} is CONFIRMED, and {said}", key=key)
+        with suppress(StaleVersion):
+            await self._lane.apply(kept, Contradicted(said))
 
     async def _stranger(self, look: Look, holders: dict[int, str]) -> Transaction | None:
         """A record by hand that nobody holds and that no attempt of ours would have left."""
@@ -159,6 +173,10 @@ class Settler:
         kept = await self._lane.journal.get(entry.key)
         if kept is not None and kept.state in {State.ACCEPTED, State.UNKNOWN, State.UNRESOLVED}:
             self.put(kept)
+
+
+def _has_noted(entry: Entry, said: str) -> bool:
+    return any(evidence.detail == said for evidence in entry.evidence)
 
 
 def _share_a_sweep(entry: Entry, other: Entry) -> bool:

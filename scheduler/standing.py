@@ -65,7 +65,7 @@ class Standing:
         self._queue.pause(STOPPED)
         message = f"account {self.marks.account} is stopped: {why}"
         self.alarm("account_stopped", message, key=entry.key)
-        await self._keep(replace(self.marks, stopped=why))
+        await self.keep(replace(self.marks, stopped=why))
 
     async def found_shared(self, tran_id: int) -> None:
         """A record turned up that nobody here caused: from now on a match proves nothing."""
@@ -73,11 +73,11 @@ class Standing:
             account = self.marks.account
             message = f"account {account} is used by others: transaction {tran_id} is not ours"
             self.alarm("shared_account", message)
-            await self._keep(replace(self.marks, is_shared=True))
+            await self.keep(replace(self.marks, is_shared=True))
 
     async def limited(self, until_ms: int) -> None:
         """The exchange refuses for weight until then."""
-        await self._keep(replace(self.marks, limited_until_ms=until_ms))
+        await self.keep(replace(self.marks, limited_until_ms=until_ms))
 
     def clock_is_set(self) -> None:
         """The exchange's time is known."""
@@ -103,7 +103,7 @@ class Standing:
         alarm = Alarm(at_ms=at_ms, account=account, key=key, cause=cause, message=message)
         self._watchers.alarmed(alarm)
 
-    async def _keep(self, marks: Marks) -> None:
+    async def keep(self, marks: Marks) -> None:
         """In force at once; what cannot be made durable ends with the process, with an alarm."""
         self.marks = marks
         try:

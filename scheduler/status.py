@@ -37,6 +37,8 @@ class AccountStatus:
     stopped: str | None
     """The refusal of the key or the account that stopped it."""
     is_exclusive: bool
+    record_delay_max_ms: int
+    """The longest that a record was seen to take from its reply until it showed."""
     alarms: tuple[Alarm, ...]
 
 
@@ -62,6 +64,7 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
         next_start=quote(worker, Priority.NORMAL),
         stopped=worker.standing.marks.stopped,
         is_exclusive=worker.standing.is_exclusive,
+        record_delay_max_ms=worker.standing.marks.record_delay_max_ms,
         alarms=tuple(a for a in alarms if a.account in {None, worker.name}),
     )
 

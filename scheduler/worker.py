@@ -42,7 +42,8 @@ from .events import (
 from .exchange import Exchange
 from .inventory import InventoryGate
 from .journal import Journal
-from .journal.protocol import StaleVersion
+from .journal.protocol import PastAttempt, StaleVersion
+from .journal.rows import past_attempt
 from .ledger import Charge, limited_until_ms
 from .marks import Marks
 from .model import Attempt, Entry, Kind, Priority, State
@@ -69,6 +70,10 @@ class Shared:
     watchers: Watchers
     gate_changed: Callable[[], None]
     """To be called when a borrow of another account may have become free to go."""
+    concluded_absent: Callable[[PastAttempt, int], None]
+    """To be called when an attempt was said not to have happened, with the time of that."""
+    confirmed: Callable[[Entry], None]
+    """To be called when an entry was confirmed."""
 
 
 class Worker:
@@ -120,12 +125,9 @@ class Worker:
         """Begin to send and to settle, with what an earlier process left unfinished."""
         self._tasks = tasks
         for entry in unfinished:
-            if entry.state is State.QUEUED:
-                self.queue.add(entry)
-            else:
+            self.adopt(entry)
+            if entry.state is not State.QUEUED:
                 self._cut_off.append(entry)
-                if entry.state is not State.SENT:
-                    self._undecided(entry, entry)
         tasks.start_soon(self._send_loop, name=f"send {self.name}")
         tasks.start_soon(self.settler.run, name=f"settle {self.name}")
 
@@ -159,6 +161,29 @@ class Worker:
         """Something changed: choose again."""
         self._wake.set()
 
+    async def reread(self, key: str) -> None:
+        """Go by what the journal holds of a submission, after it and we have come apart: a write
+        failed and may have been made, or somebody else moved the entry."""
+        _log.warning("%s is read again from the journal", key)
+        self.adopt(await self._kept(key))
+
+    def adopt(self, kept: Entry | None) -> None:
+        """Take an entry up where the journal has it, unless it is in hand already."""
+        if kept is None or self._has_in_hand(kept.key):
+            return
+        if kept.is_final:
+            self.shared.watchers.changed(kept)
+        elif kept.state is State.QUEUED:
+            self.queue.add(kept)
+        elif kept.state is not State.SENT:
+            self._undecided(kept, kept)
+        self.poke()
+
+    def _has_in_hand(self, key: str) -> bool:
+        flying = {entry.key for entry in self.in_air.values()}
+        settling = {entry.key for entry in self.settler.entries()}
+        return key in self.queue or key in settling or key in flying
+
     def put(self, entry: Entry) -> None:
         """Queue a durable entry."""
         self.queue.add(entry)
@@ -176,6 +201,9 @@ class Worker:
         except JournalUnavailable:
             self.put(entry)
             raise
+        except StaleVersion:  # cancelled before, by a write that seemed to fail
+            await self.reread(key)
+            return None
 
     async def resolve(self, entry: Entry, event: Resolved) -> Entry:
         """Let a person decide. Raises StaleVersion where evidence came first."""
@@ -212,7 +240,13 @@ class Worker:
         """All at once, so that the journal can write them together."""
         async with anyio.create_task_group() as expiring:
             for entry in overdue:
-                expiring.start_soon(self.apply, entry, DeadlinePassed())
+                expiring.start_soon(self._expire_one, entry)
+
+    async def _expire_one(self, entry: Entry) -> None:
+        try:
+            await self.apply(entry, DeadlinePassed())
+        except StaleVersion:
+            await self.reread(entry.key)
 
     async def _launch(self, entry: Entry) -> None:
         """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
@@ -242,7 +276,7 @@ class Worker:
             await self._note_limit(answer.event)
             await self.apply(sent, answer.event)
         except StaleVersion:
-            _log.warning("%s was moved on by another process while in the air", entry.key)
+            await self.reread(entry.key)
         finally:
             del self.in_air[attempt.exclusion]
             if not self.in_air:
@@ -261,27 +295,26 @@ class Worker:
             if isinstance(error, StaleVersion):
                 raise
             self.standing.journal_failed(error)
-            await self._reread(sent)
-            self.standing.journal_works()
+            await anyio.sleep(JOURNAL_RETRY_S)
+            kept = await self._kept(entry.key)
+            if kept is not None and kept.version == sent.version:
+                await self.apply(sent, NotSent("the journal failed"))
+            else:
+                self.adopt(kept)
             return False
         return True
 
-    async def _reread(self, sent: Entry) -> None:
-        """After a failed write of an attempt that was therefore never sent."""
+    async def _kept(self, key: str) -> Entry | None:
+        """The entry as the journal holds it, however long it takes to get an answer."""
         while True:
-            await anyio.sleep(JOURNAL_RETRY_S)
             try:
-                kept = await self.journal.get(sent.key)
+                kept = await self.journal.get(key)
+                break
             except JournalUnavailable as error:
                 self.standing.journal_failed(error)
-                continue
-            if kept is None:
-                return
-            if kept.version == sent.version:
-                await self.apply(sent, NotSent("the journal failed"))
-            elif kept.state is State.QUEUED:
-                self.put(kept)
-            return
+            await anyio.sleep(JOURNAL_RETRY_S)
+        self.standing.journal_works()
+        return kept
 
     async def _note_limit(self, event: Event) -> None:
         """After a refusal for weight: nothing of the account starts until the minute is over."""
@@ -315,6 +348,7 @@ class Worker:
             await self.shared.timekeeper.sample()
         for step in steps:
             self._carry_out(step.before, step.after, step.action)
+            self._tell(step.before, step.after)
         return steps[-1].after
 
     def _carry_out(self, before: Entry, after: Entry, action: Action | None) -> None:
@@ -337,6 +371,14 @@ class Worker:
         if after is not before:
             self.shared.watchers.changed(after)
         self.poke()
+
+    def _tell(self, before: Entry, after: Entry) -> None:
+        """Those who check afterwards whether what is said here was right."""
+        was_open = before.state in {State.UNKNOWN, State.UNRESOLVED}
+        if was_open and after.state in {State.NOT_EXECUTED, State.QUEUED}:
+            self.shared.concluded_absent(past_attempt(before), self.clock.now_ms())
+        if before.state is State.SENT and after.state is State.CONFIRMED:
+            self.shared.confirmed(after)
 
     def _finished(self, before: Entry, after: Entry) -> None:
         if before.state is State.SENT:

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from hypothesis import HealthCheck, settings
+
 from scheduler.model import (
     Attempt,
     Entry,
@@ -19,6 +21,9 @@ NOW_MS = 1_800_000_000_000
 W_MS = 5_000
 DAY_MS = 86_400_000
 ACCOUNT = "main"
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For properties: a machine that is busy with other things is no failure."""
 
 
 def submission(

@@ -24,7 +24,7 @@ from scheduler.model import Entry, Kind, Priority, State
 from scheduler.policy import Policy
 from scheduler.refusals import Disposition
 
-from .build import NOW_MS, W_MS, attempt, entry
+from .build import NOW_MS, UNHURRIED, W_MS, attempt, entry
 
 BORROW, REPAY = Kind.BORROW, Kind.REPAY
 URGENT, NORMAL = Priority.URGENT, Priority.NORMAL
@@ -881,4 +881,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestQueueMachine.settings = settings(UNHURRIED, max_examples=100, stateful_step_count=40)

@@ -12,7 +12,7 @@ from scheduler.inventory import InventoryGate, Pool
 from scheduler.model import Entry, Kind, State
 from scheduler.policy import Policy
 
-from .build import NOW_MS, entry
+from .build import NOW_MS, UNHURRIED, entry
 
 POLICY = Policy(
     starved_wait_ms=1_000,
@@ -47,12 +47,22 @@ def borrow(
     )
 
 
-def short(amount: str = "100", *, times: int = 1) -> InventoryGate:
-    """A gate at which a cross borrow of USDT was refused, `times` in a row at NOW_MS."""
+def short(amount: str = "100") -> InventoryGate:
+    """A gate at which a cross borrow of USDT was refused at NOW_MS."""
     gate = InventoryGate(POLICY)
-    for _ in range(times):
-        gate.refused(borrow(0, amount), NOW_MS)
+    gate.refused(borrow(0, amount), NOW_MS)
     return gate
+
+
+def refuse_again(gate: InventoryGate, amount: str = "100") -> int:
+    """Wait as long as the gate wants, go by an answer and be refused again; says when."""
+    asked, now_ms = borrow(0, amount), gate.shortages()[CROSS].retry_at_ms
+    gate.may_start(asked, now_ms)
+    refill(gate, amount, now_ms)
+    assert gate.may_start(asked, now_ms)
+    gate.started(asked)
+    gate.refused(asked, now_ms)
+    return now_ms
 
 
 def refill(gate: InventoryGate, available: str | None, now_ms: int) -> None:
@@ -177,18 +187,38 @@ def test_one_that_was_in_the_air_when_the_asset_ran_short_is_over_like_any_other
     ids=str,
 )
 def test_the_wait_doubles_from_a_second_to_five_minutes(times: int, wait_s: int) -> None:
-    gate = short(times=times)
-    assert gate.shortages()[CROSS].retry_at_ms == NOW_MS + wait_s * 1_000
+    gate, now_ms = short(), NOW_MS
+    for _ in range(times - 1):
+        now_ms = refuse_again(gate)
+    assert gate.shortages()[CROSS].retry_at_ms == now_ms + wait_s * 1_000
+
+
+def test_refusals_of_what_was_in_the_air_together_are_one_shortage() -> None:
+    gate = short()
+    for seq in range(1, 20):
+        gate.refused(borrow(seq, "100"), NOW_MS + seq)
+    assert gate.shortages()[CROSS].retry_at_ms == NOW_MS + 19 + 1_000
+
+
+def test_a_smaller_one_that_tries_in_vain_makes_nobody_wait_longer() -> None:
+    gate = short()
+    now_ms = refuse_again(gate)
+    for amount in ("90", "80", "70"):
+        small = borrow(1, amount)
+        assert gate.may_start(small, now_ms)
+        gate.started(small)
+        gate.refused(small, now_ms)
+    assert gate.shortages()[CROSS].retry_at_ms == now_ms + 2_000
 
 
 def test_a_loan_starts_the_wait_over() -> None:
-    gate = short(times=5)
-    small = borrow(1, "10")
-    gate.may_start(small, NOW_MS)
+    gate, small = short(), borrow(1, "10")
+    now_ms = [refuse_again(gate) for _ in range(4)][-1]
+    gate.may_start(small, now_ms)
     gate.started(small)
     gate.ended(small, was_lent=True)
-    gate.refused(borrow(2), NOW_MS + 100)
-    assert gate.shortages()[CROSS].retry_at_ms == NOW_MS + 100 + 1_000
+    gate.refused(borrow(2), now_ms + 100)
+    assert gate.shortages()[CROSS].retry_at_ms == now_ms + 100 + 1_000
 
 
 def test_nobody_is_asked_while_nobody_waits() -> None:
@@ -525,4 +555,4 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateMachine = GateMachine.TestCase
-TestGateMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestGateMachine.settings = settings(UNHURRIED, max_examples=60, stateful_step_count=40)

@@ -50,6 +50,8 @@ ACTING = {
     "recorder": "each step durable before it is acted on",
     "settler": "looking until nothing is undecided",
     "worker": "carrying actions out",
+    "auditor": "going back to what was concluded from a missing record",
+    "visibility": "how long a record takes to show",
     "gatekeeper": "asking what can be lent while an asset is short",
     "quotes": "when a submission would start",
     "status": "what an account is doing now",

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from scheduler.ledger import MARGIN_MS, MINUTE_MS, UNANSWERED_MS, Charge, Ledger, limited_until_ms
 from scheduler.policy import Limits
 
+from .build import UNHURRIED
+
 REQUEST = 1_500
 LIMIT = 180_000
 WHOLE_MS = MINUTE_MS + MARGIN_MS
@@ -187,6 +189,7 @@ def test_others_are_remembered_at_their_most_for_a_minute() -> None:
     assert seen == [9_000, 9_000, 2_000, 2_000, 0]
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, LIMIT)), min_size=1, max_size=30))
 def test_others_count_as_the_most_that_any_reply_of_the_last_minute_showed(
     replies: list[tuple[int, int]],
@@ -326,7 +329,7 @@ STEPS = st.lists(
 SLOTS = 8
 
 
-@settings(max_examples=200, deadline=None)
+@settings(UNHURRIED, max_examples=200)
 @given(STEPS)
 def test_in_no_sixty_seconds_can_more_arrive_than_the_limit_allows(
     steps: list[tuple[str, int, float, bool]],
@@ -368,7 +371,7 @@ def test_in_no_sixty_seconds_can_more_arrive_than_the_limit_allows(
         assert minute.count(False) <= SLOTS - 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(UNHURRIED, max_examples=50)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=20), st.integers(0, 100))
 def test_nearly_all_of_the_budget_is_used_while_there_is_work(
     answers_ms: list[int], gap_ms: int
@@ -431,7 +434,7 @@ def remembered(past: list[tuple[str, int, bool, int]], slots: int, reserve: int)
     return book
 
 
-@settings(max_examples=300, deadline=None)
+@settings(UNHURRIED, max_examples=300)
 @given(PAST, st.integers(0, 40), st.sampled_from([0, 100, 500]), st.booleans())
 def test_a_quote_is_never_later_than_the_request_could_really_start(
     past: list[tuple[str, int, bool, int]], ahead: int, gap_ms: int, is_urgent: bool
@@ -441,7 +444,7 @@ def test_a_quote_is_never_later_than_the_request_could_really_start(
     assert 0 <= quoted_ms <= really_ms
 
 
-@settings(max_examples=200, deadline=None)
+@settings(UNHURRIED, max_examples=200)
 @given(
     st.lists(st.integers(-50_000, -1), max_size=10), st.integers(0, 60), st.sampled_from([0, 100])
 )

@@ -17,6 +17,7 @@ from scheduler.events import (
     Chosen,
     ClaimLost,
     ClaimRefused,
+    Contradicted,
     DeadlinePassed,
     Event,
     Finish,
@@ -38,7 +39,7 @@ from scheduler.model import FINAL, Answer, Entry, Kind, Outcome, State, Transact
 from scheduler.policy import Policy
 from scheduler.refusals import Disposition
 
-from .build import DAY_MS, NOW_MS, W_MS, attempt, entry, record
+from .build import DAY_MS, NOW_MS, UNHURRIED, W_MS, attempt, entry, record
 
 P_MS = 10_000
 V_MS = 15_000
@@ -108,7 +109,7 @@ def absent_twice(
 
 # The table: what may happen in each state, and what comes of it
 
-CASES: list[tuple[str, Entry, Event, Policy, State, Action]] = [
+CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ("a queued one is chosen", entry(), Chosen(attempt()), POLICY, State.SENT, Send()),
     ("a queued one is cancelled", entry(), CancelRequested(), POLICY, State.CANCELLED, Finish()),
     ("time runs out, never sent", entry(), DeadlinePassed(), POLICY, State.EXPIRED, Finish()),
@@ -335,6 +336,22 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action]] = [
         State.UNKNOWN,
         Settle(),
     ),
+    (
+        "a record fails behind a confirmation",
+        entry(State.CONFIRMED),
+        Contradicted("txId 5001 FAILED"),
+        POLICY,
+        State.CONFIRMED,
+        None,
+    ),
+    (
+        "a record turns up behind proven absence",
+        entry(State.NOT_EXECUTED),
+        Contradicted("txId 5001 CONFIRMED"),
+        POLICY,
+        State.NOT_EXECUTED,
+        None,
+    ),
 ]
 
 
@@ -343,7 +360,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action]] = [
     [pytest.param(*case[1:], id=case[0]) for case in CASES],
 )
 def test_each_rule_moves_an_entry_and_says_what_to_do(
-    before: Entry, event: Event, policy: Policy, state: State, action: Action
+    before: Entry, event: Event, policy: Policy, state: State, action: Action | None
 ) -> None:
     after, decided = advance(before, event, policy, NOW_MS + 700)
     assert (after.state, decided) == (state, action)
@@ -362,6 +379,7 @@ ONE_OF_EACH: dict[type, Event] = {
     DeadlinePassed: DeadlinePassed(),
     Resolved: Resolved(State.NOT_EXECUTED, None, "because"),
     ClaimLost: ClaimLost("k9"),
+    Contradicted: Contradicted("txId 5001 FAILED"),
     ClaimRefused: ClaimRefused(TRAN_ID, "k9"),
 }
 
@@ -371,9 +389,9 @@ LEGAL: dict[State, set[type]] = {
     State.ACCEPTED: {Started, LookedUp, LookUpFailed},
     State.UNKNOWN: {Started, LookedUp, LookUpFailed, Resolved},
     State.UNRESOLVED: {Started, LookedUp, LookUpFailed, Resolved},
-    State.CONFIRMED: {ClaimLost},
+    State.CONFIRMED: {ClaimLost, Contradicted},
     State.REJECTED: set(),
-    State.NOT_EXECUTED: set(),
+    State.NOT_EXECUTED: {Contradicted},
     State.EXPIRED: set(),
     State.CANCELLED: set(),
 }
@@ -475,6 +493,7 @@ def alphabet() -> Iterator[tuple[Event, int]]:
             Resolved(State.NOT_EXECUTED, None, "because"),
             ClaimLost("k9"),
             ClaimRefused(TRAN_ID, "k9"),
+            Contradicted("txId 5001 FAILED"),
         ):
             yield event, wait_ms
         for status in ("CONFIRMED", "FAILED", "PENDING"):
@@ -558,12 +577,16 @@ def test_the_action_follows_from_where_the_entry_then_stands() -> None:
         **dict.fromkeys(FINAL, (Finish, StopAccount)),
     }
     for _, event, after, action, _ in STEPS:
-        assert isinstance(action, allowed[after.state]), (event, after.state, action)
+        if isinstance(event, Contradicted):
+            assert action is None
+        else:
+            assert isinstance(action, allowed[after.state]), (event, after.state, action)
 
 
 def test_an_entry_is_finished_exactly_while_it_is_final() -> None:
-    for _, event, after, _, now_ms in STEPS:
-        assert after.finished_at_ms == (now_ms if after.is_final else None), (event, after.state)
+    for before, event, after, _, now_ms in STEPS:
+        ends_ms = before.finished_at_ms if before.is_final else now_ms
+        assert after.finished_at_ms == (ends_ms if after.is_final else None), (event, after.state)
 
 
 def test_an_attempt_is_in_the_air_exactly_while_the_entry_is_sent() -> None:
@@ -612,7 +635,7 @@ def test_whatever_ends_says_on_what_evidence() -> None:
 
 def test_not_executed_is_never_said_without_a_look_or_a_person() -> None:
     for before, event, after, _, _ in STEPS:
-        if after.state is State.NOT_EXECUTED and before.state is not State.QUEUED:
+        if after.state is State.NOT_EXECUTED and before.state in UNDECIDED:
             assert isinstance(event, LookedUp | Resolved)
             if isinstance(event, LookedUp):
                 assert event.is_trusted
@@ -620,6 +643,7 @@ def test_not_executed_is_never_said_without_a_look_or_a_person() -> None:
                 assert before.absent_at_ms is not None
 
 
+@UNHURRIED
 @given(st.lists(st.sampled_from(list(alphabet())), max_size=30), st.sampled_from(Kind))
 def test_no_order_of_events_breaks_the_rules(events: list[tuple[Event, int]], kind: Kind) -> None:
     now, now_ms = entry(kind=kind), NOW_MS
@@ -631,7 +655,7 @@ def test_no_order_of_events_breaks_the_rules(events: list[tuple[Event, int]], ki
         now_ms += wait_ms
         after, _ = advance(now, event, POLICY, now_ms)
         assert after.state is now.state or after.state in MOVES[now.state]
-        assert not (now.is_final and now.state is not State.CONFIRMED)
+        assert not now.is_final or after.state in {now.state, State.UNKNOWN}
         now = after
 
 
@@ -1111,6 +1135,13 @@ def test_evidence_of_absence_still_finishes_what_is_unresolved(kind: Kind, state
     assert live(now, (look(as_of_ms=at_ms + 2_000), at_ms + 2_000)).state is state
 
 
+def test_what_is_unresolved_is_said_once_however_long_it_is_looked_at() -> None:
+    stuck = unresolved(Kind.BORROW)
+    after, looks = search(stuck, failing, NOW_MS + DAY_MS)
+    assert len(looks) > 1_000
+    assert after.evidence == stuck.evidence
+
+
 @pytest.mark.parametrize("before", [unknown(), entry(State.ACCEPTED)], ids=["lost", "accepted"])
 def test_time_in_which_nobody_looked_is_not_counted(before: Entry) -> None:
     back_ms = NOW_MS + DAY_MS
@@ -1263,6 +1294,30 @@ def test_the_record_that_was_lost_to_another_does_not_match_again() -> None:
         (look(record(TRAN_ID), claimed=taken, as_of_ms=SECOND_MS), SECOND_MS),
     )
     assert after.state is State.NOT_EXECUTED
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(
+            live(entry(State.SENT), (Accepted(TRAN_ID), NOW_MS + 100)), id="confirmed by a reply"
+        ),
+        pytest.param(absent_twice(Kind.BORROW)[0], id="proven absent"),
+    ],
+)
+def test_a_record_that_says_otherwise_is_kept_and_takes_nothing_back(told: Entry) -> None:
+    after, action = advance(told, Contradicted("txId 7 says otherwise"), POLICY, NOW_MS + DAY_MS)
+    assert (after.state, after.tran_id, after.finished_at_ms, action) == (
+        told.state,
+        told.tran_id,
+        told.finished_at_ms,
+        None,
+    )
+    assert (after.evidence[-1].source, after.evidence[-1].detail) == (
+        "record",
+        "txId 7 says otherwise",
+    )
+    assert after.version == told.version + 1
 
 
 def test_a_refused_claim_names_the_holder_and_waits_for_a_person() -> None:

@@ -12,7 +12,7 @@ from scheduler.model import Kind, Priority, Submission
 from scheduler.policy import Limits
 from scheduler.request import Options, checked, checked_key, new_key
 
-from .build import NOW_MS, submission
+from .build import NOW_MS, UNHURRIED, submission
 
 DAY_S = 86_400
 
@@ -389,6 +389,7 @@ def is_refused(amount: object) -> bool:
     return False
 
 
+@UNHURRIED
 @given(st.text(max_size=40))
 def test_whatever_text_is_given_as_an_amount_is_taken_word_for_word_or_refused(amount: str) -> None:
     if not is_refused(amount):
@@ -397,6 +398,7 @@ def test_whatever_text_is_given_as_an_amount_is_taken_word_for_word_or_refused(a
         assert Decimal(amount) > 0
 
 
+@UNHURRIED
 @given(st.decimals(allow_nan=True, allow_infinity=True))
 def test_whatever_decimal_is_given_is_taken_exactly_or_refused(amount: Decimal) -> None:
     if not is_refused(amount):

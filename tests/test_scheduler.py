@@ -613,3 +613,55 @@ def test_secrets_stay_out_of_every_repr() -> None:
     account = Account("main", api_key="canary-key", secret="canary-secret")
     scheduler = Scheduler([account], journal="memory:")
     assert "canary" not in repr(account) + repr(scheduler) + repr(vars(scheduler))
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["in one process", "after a restart"])
+async def test_a_record_that_shows_after_it_was_said_absent_is_shouted_about(
+    restarts: bool,
+) -> None:
+    journal = MemoryJournal()
+    # Longer than a record is assumed to take: the proof of absence is wrong.
+    async with Simulator(port=None, record_lag_ms=(50_000, 50_000)) as sim:
+        async with running(sim, journal=journal) as scheduler:
+            sim.fail_next("lost_after")
+            with pytest.raises(NotExecuted):
+                await scheduler.borrow("main", "USDT", "1", key="k")
+            await anyio.sleep(0 if restarts else 100)
+            told = (await scheduler.status("main")).alarms
+        if restarts:
+            async with running(sim, journal=journal) as scheduler:
+                await anyio.sleep(100)
+                told = (await scheduler.status("main")).alarms
+        assert [a.key for a in told if a.cause == "late_record"] == ["k"]
+        kept = await journal.get("k")
+        assert kept is not None
+        assert kept.state is State.NOT_EXECUTED
+        assert "late record" in kept.evidence[-1].detail
+
+
+async def test_a_record_that_failed_behind_a_confirmation_is_shouted_about() -> None:
+    async with Simulator(port=None) as sim, running(sim) as scheduler:
+        sim.fail_next("failed_record")
+        await scheduler.borrow("main", "USDT", "1", key="failed")
+        sim.fail_next("lost_after")
+        await scheduler.borrow("main", "USDT", "2")
+        alarms = [a for a in (await scheduler.status("main")).alarms if a.cause == "failed_record"]
+        assert [alarm.key for alarm in alarms] == ["failed"]
+        assert "FAILED" in (await scheduler.get("failed")).evidence[-1].detail
+
+
+@pytest.mark.parametrize(("lag_ms", "alarms"), [(2_000, []), (12_000, ["slow_record"])])
+async def test_how_long_records_take_to_show_is_measured_and_kept(
+    lag_ms: int, alarms: list[str]
+) -> None:
+    journal = MemoryJournal()
+    async with Simulator(port=None, record_lag_ms=(lag_ms, lag_ms)) as sim:
+        async with running(sim, journal=journal) as scheduler:
+            await scheduler.borrow("main", "USDT", "1")
+            await anyio.sleep(60)
+            status = await scheduler.status("main")
+            assert lag_ms <= status.record_delay_max_ms < 3 * lag_ms
+            assert [alarm.cause for alarm in status.alarms] == alarms
+        async with running(sim, journal=journal) as scheduler:
+            again = await scheduler.status("main")
+            assert again.record_delay_max_ms == status.record_delay_max_ms

@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from ..errors import ConfigurationError, JournalUnavailable
 from . import file
-from .connection import Connect, Connection
+from .connection import Connect, Connection, close
 from .schema import JOURNAL_ID, check_header, migrate
 
 SQLITE_MIN = (3, 37, 0)
@@ -71,8 +71,7 @@ def _closing_if_refused(connection: Connection, path: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        with suppress(sqlite3.Error):
-            connection.close()
+        close(connection)
         if isinstance(error, sqlite3.Error):
             raise _refusal(path, error) from error
         raise

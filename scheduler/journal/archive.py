@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..errors import JournalUnavailable
 from .access import take
-from .connection import Connect, Row
+from .connection import Connect, Row, close
 from .schema import ARCHIVE_ID
 
 
@@ -43,7 +43,7 @@ class Archive:
             raise JournalUnavailable(f"journal {self.path}: {error}") from error
 
     def close(self) -> None:
-        self._connection.close()
+        close(self._connection)
 
     def _insert(self, insert: str, rows: Iterable[Row]) -> None:
         for row in rows:

@@ -5,6 +5,7 @@ Tests bring another one that runs over a disk of their own, to take the power aw
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 Value = str | int | None
@@ -40,6 +41,12 @@ def connect(path: str) -> Connection:
     return sqlite3.connect(
         f"file:{_quoted(path)}?mode=rw", uri=True, timeout=0, isolation_level=None
     )
+
+
+def close(connection: Connection) -> None:
+    """Closes it. What can go wrong then is merging the WAL, and that is done when it is opened."""
+    with suppress(sqlite3.Error):
+        connection.close()
 
 
 def _quoted(path: str) -> str:

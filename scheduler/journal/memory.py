@@ -3,7 +3,7 @@
 import bisect
 from dataclasses import replace
 
-from ..model import Entry, Kind, State
+from ..model import Entry, Kind, Outcome, State
 from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
 from .rows import history_detail, past_attempt
 
@@ -91,6 +91,15 @@ class MemoryJournal:
             if past.attempt.timestamp_ms >= since_ms
             or past.attempt.ended_at_ms is None
             or past.attempt.ended_at_ms >= since_ms
+        ]
+        return sorted(found, key=lambda past: past.attempt.timestamp_ms)
+
+    async def lost_since(self, since_ms: int) -> list[PastAttempt]:
+        found = [
+            past
+            for attempts in self._attempts.values()
+            for past in attempts.values()
+            if past.attempt.outcome is Outcome.LOST and past.attempt.timestamp_ms >= since_ms
         ]
         return sorted(found, key=lambda past: past.attempt.timestamp_ms)
 

@@ -113,6 +113,10 @@ class Journal(Protocol):
         """The account's attempts that were minted at or after `since_ms`, or are not ended, or
         ended at or after it; oldest first."""
 
+    async def lost_since(self, since_ms: int) -> list[PastAttempt]:
+        """All accounts' attempts minted at or after `since_ms` whose answer was lost, oldest
+        first."""
+
     async def claimed(self, account: str, kind: Kind, tran_ids: frozenset[int]) -> dict[int, str]:
         """Which of the transaction ids are held, and by which key."""
 

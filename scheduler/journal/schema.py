@@ -99,6 +99,9 @@ STEPS: tuple[Step, ...] = (
         (account, max(timestamp_ms, ifnull(ended_at_ms, 9223372036854775807)))
         """,
         """
+        CREATE INDEX lost_attempts ON attempts (timestamp_ms) WHERE outcome = 'LOST'
+        """,
+        """
         CREATE TRIGGER history_never_changes BEFORE UPDATE ON history
         BEGIN SELECT raise(ABORT, 'history never changes'); END
         """,

@@ -81,6 +81,9 @@ class SqliteJournal:
     async def attempts_since(self, account: str, since_ms: int) -> list[PastAttempt]:
         return await self._read(partial(self._store.attempts_since, account, since_ms))
 
+    async def lost_since(self, since_ms: int) -> list[PastAttempt]:
+        return await self._read(partial(self._store.lost_since, since_ms))
+
     async def claimed(self, account: str, kind: Kind, tran_ids: frozenset[int]) -> dict[int, str]:
         return await self._read(partial(self._store.claimed, account, kind, tran_ids))
 

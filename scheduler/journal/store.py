@@ -3,7 +3,6 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 from ..errors import JournalUnavailable
@@ -26,7 +25,7 @@ from .codec import (
     storable,
     submission_values,
 )
-from .connection import Connect, Connection, Cursor, Value, connect
+from .connection import Connect, Connection, Cursor, Value, close, connect
 from .group_commit import Outcome, Work
 from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
 from .rows import history_detail
@@ -96,8 +95,7 @@ class Store:
         """Releases the file; harmless if it was never opened."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):  # of the last checkpoint; all of it is in the WAL
-                connection.close()
+            close(connection)
 
     def commit(self, works: Sequence[Work]) -> list[Outcome]:
         """Carries the writes out in one transaction, each for itself: a refused one leaves nothing.
@@ -219,6 +217,13 @@ class Store:
             " ORDER BY timestamp_ms, attempts.seq, number"
         )
         return [past_attempt_of(row) for row in self._execute(sql, (account, since_ms)).fetchall()]
+
+    def lost_since(self, since_ms: int) -> list[PastAttempt]:
+        sql = (
+            f"{SELECT_PAST_ATTEMPT} WHERE outcome = 'LOST' AND timestamp_ms >= ?"
+            " ORDER BY timestamp_ms, attempts.seq, number"
+        )
+        return [past_attempt_of(row) for row in self._execute(sql, (since_ms,)).fetchall()]
 
     def claimed(self, account: str, kind: Kind, tran_ids: Iterable[int]) -> dict[int, str]:
         holders = {}

@@ -14,7 +14,7 @@ from ..lifecycle import MOVES, UNDECIDED
 from ..model import ALL, MAX, Entry, Kind, Outcome, State
 from .access import lock
 from .codec import ENTRY_COLUMNS, FROM_ENTRIES, entry_of
-from .connection import Connect, Connection, Row, connect
+from .connection import Connect, Connection, Row, close, connect
 from .schema import JOURNAL_ID, STEPS, migrate, objects, version_of
 
 PAGE = 1_000
@@ -30,17 +30,19 @@ def verify(path: str, *, connect: Connect = connect) -> list[str]:
     cannot be read to its end.
     """
     path = os.path.realpath(path)
-    with closing(lock(path, connect, create=False, application_id=JOURNAL_ID)) as connection:
-        try:
-            if (version := version_of(connection)) != len(STEPS):
-                raise ConfigurationError(
-                    f"journal {path}: its schema version is {version}; the program brings it to"
-                    f" {len(STEPS)} when it starts on it"
-                )
-            # Where the file itself is damaged, what its rows say proves nothing.
-            return list(_damage(connection)) or [*_changes(connection), *_wrong_rows(connection)]
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"journal {path}: {error}") from error
+    connection = lock(path, connect, create=False, application_id=JOURNAL_ID)
+    try:
+        if (version := version_of(connection)) != len(STEPS):
+            raise ConfigurationError(
+                f"journal {path}: its schema version is {version}; the program brings it to"
+                f" {len(STEPS)} when it starts on it"
+            )
+        # Where the file itself is damaged, what its rows say proves nothing.
+        return list(_damage(connection)) or [*_changes(connection), *_wrong_rows(connection)]
+    except sqlite3.Error as error:
+        raise JournalUnavailable(f"journal {path}: {error}") from error
+    finally:
+        close(connection)
 
 
 def contradictions(entry: Entry) -> Iterator[str]:

@@ -10,12 +10,16 @@ test would live to see one.
 import errno
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import count
 from typing import Any, TypeVar
 
 import apsw
 
+from scheduler.journal.access import lock
+from scheduler.journal.archive import archive_path
 from scheduler.journal.connection import Value
+from scheduler.journal.schema import ARCHIVE_ID
 
 from .disk import Disk, File
 
@@ -48,6 +52,23 @@ class ApswConnection:
 
     def close(self) -> None:
         translated(self._apsw.close)
+
+
+def archived(path: str, disk: Disk) -> dict[str, int]:
+    """How many changes of each key are in the archive of the journal at `path`."""
+    archive = archive_path(path)
+    if archive not in disk.files:
+        return {}
+
+    def connect(path: str) -> ApswConnection:
+        return ApswConnection(path, disk)
+
+    locked = lock(archive, connect, create=False, application_id=ARCHIVE_ID)
+    with closing(locked) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_schema").fetchall():
+            return {}
+        counted = "SELECT key, (SELECT count(*) FROM history WHERE seq = entries.seq) FROM entries"
+        return dict(connection.execute(counted).fetchall())
 
 
 class ApswCursor:
@@ -95,6 +116,9 @@ class _Vfs(apsw.VFS):
         self._disk = disk
         self._random = 0
 
+    def excepthook(self, *error: Any) -> bool:
+        return True  # of closing, where there is nobody to tell
+
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802
         if isinstance(name, apsw.URIFilename):
             name = name.filename()
@@ -120,6 +144,9 @@ class _VfsFile:
     def __init__(self, disk: Disk, file: File) -> None:
         self._disk = disk
         self._file = file
+
+    def excepthook(self, *error: Any) -> bool:
+        return True
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
         return failing(apsw.SQLITE_IOERR_READ, lambda: self._disk.read(self._file, offset, amount))

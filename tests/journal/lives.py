@@ -2,15 +2,17 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from scheduler.errors import JournalUnavailable
+from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.model import Entry
 
 from .entries import NOW_MS, cancelled, confirmed, new, refused, sent
 
 RETRY_S = 0.02
+ARCHIVED_AT_MS = NOW_MS + 2_000
 
 
 @dataclass
@@ -56,6 +58,16 @@ class Life:
                     group.create_task(self._caller(name))
         except* JournalUnavailable:
             assert not self._retries
+
+    async def archive(self) -> None:
+        """Moves all that is finished to the archive."""
+        while True:
+            try:
+                await self._journal.archive(NOW_MS + 1_000, at_ms=ARCHIVED_AT_MS)
+            except (JournalUnavailable, ConfigurationError) as error:
+                await self._failed(error)
+            else:
+                return
 
     async def _caller(self, name: int) -> None:
         for number in range(self._entries):
@@ -109,17 +121,30 @@ class Life:
                 self.memory.marks[scope] = {value}
                 return
 
-    async def _failed(self, error: JournalUnavailable) -> None:
+    async def _failed(self, error: Exception) -> None:
         self.memory.failures += 1
         if not self._retries:
             raise error
         await asyncio.sleep(RETRY_S)
 
 
-async def broken_promises(memory: Memory, journal: SqliteJournal) -> list[str]:
-    """What is lost, half done or made up in a journal that was opened again; a line each."""
+async def broken_promises(
+    memory: Memory, journal: SqliteJournal, archive: Mapping[str, int]
+) -> list[str]:
+    """What is lost, half done or made up in a journal that was opened again; a line each.
+
+    `archive` tells how many changes of each key are in the archive.
+    """
     wrong = []
     found: dict[str, Entry | None] = {key: await journal.get(key) for key in memory.begun}
+    archived = {key for key, kept in found.items() if kept is not None and _is_archived(kept)}
+    for key in archived:
+        found[key], kept = memory.begun[key], found[key]
+        assert kept is not None
+        if (kept.state, kept.tran_id) != (memory.begun[key].state, memory.begun[key].tran_id):
+            wrong.append(f"{key} was archived as {_told(kept)}")
+        if archive.get(key) != kept.version:
+            wrong.append(f"{key} is archived, and {archive.get(key)} of its changes are there")
     for key, kept in found.items():
         acknowledged, begun = memory.acknowledged.get(key), memory.begun[key]
         if kept != acknowledged and (kept is None or replace(kept, seq=begun.seq) != begun):
@@ -131,10 +156,14 @@ async def broken_promises(memory: Memory, journal: SqliteJournal) -> list[str]:
     for scope, values in memory.marks.items():
         if (said := marks.get((scope, "seen"))) not in values:
             wrong.append(f"{scope} is marked {said!r}, and one of {values} was written")
-    kept_entries = await journal.find(limit=10_000)
-    if len(kept_entries) != sum(1 for kept in found.values() if kept is not None):
-        wrong.append("there are entries that nobody added")
+    listed = {entry.key for entry in await journal.find(limit=10_000)}
+    if listed != {key for key, kept in found.items() if kept is not None} - archived:
+        wrong.append(f"{sorted(listed)} are listed")
     return wrong
+
+
+def _is_archived(entry: Entry) -> bool:
+    return any(each.at_ms == ARCHIVED_AT_MS for each in entry.evidence)
 
 
 def _told(entry: Entry | None) -> str:

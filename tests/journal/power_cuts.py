@@ -24,7 +24,7 @@ from scheduler.journal.store import Store
 from scheduler.journal.verify import verify
 
 from ..virtual_time import run
-from .apsw_connection import ApswConnection
+from .apsw_connection import ApswConnection, archived
 from .disk import KEEPS, Disk, PowerOff
 from .entries import new
 from .lives import Life, Memory, broken_promises
@@ -108,7 +108,7 @@ class Cut:
         if operation in self._operations and not self.is_done:
             if self.count == self._at:
                 self.is_done = True
-                self.where = f"cut before a {operation} of the {_kind(name)}"
+                self.where = f"cut before a {operation} of {_kind(name)}"
             self.count += 1
         if self.is_done:
             raise PowerOff("no power")
@@ -142,6 +142,8 @@ class Computer:
             try:
                 await journal.open()
                 await life.run()
+                if not cut.is_done:
+                    await life.archive()
             except (JournalUnavailable, ConfigurationError):
                 assert cut.is_done
             finally:
@@ -165,10 +167,12 @@ class Computer:
     def look(self, memory: Memory) -> list[str]:
         """What the journal lacks; empty if it is all there and goes on working."""
 
+        archive = archived(str(self.path), self.disk)
+
         async def main() -> list[str]:
             journal = SqliteJournal(str(self.path), connect=self._connect)
             await journal.open()
-            wrong = await broken_promises(memory, journal)
+            wrong = await broken_promises(memory, journal, archive)
             await journal.add(new("after"))
             await journal.aclose()
             return wrong
@@ -188,7 +192,8 @@ _COUNTS: dict[tuple[str, int, frozenset[str]], int] = {}
 
 
 def _kind(name: str) -> str:
-    return {"-wal": "WAL", "rnal": "rollback journal"}.get(name[-4:], "file")
+    owner = "the archive" if ".archive." in name else "the journal"
+    return {"-wal": f"{owner}'s WAL", "rnal": f"{owner}'s rollback file"}.get(name[-4:], owner)
 
 
 if __name__ == "__main__":

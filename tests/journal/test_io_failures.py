@@ -14,7 +14,7 @@ from scheduler.journal.sqlite import SqliteJournal
 from scheduler.journal.verify import verify
 
 from ..virtual_time import run
-from .apsw_connection import ApswConnection
+from .apsw_connection import ApswConnection, archived
 from .disk import Disk, no_power, no_trouble, none
 from .entries import new
 from .lives import Life, Memory, broken_promises
@@ -75,8 +75,9 @@ def live(path: Path, disk: Disk) -> Memory:
         journal = await opened(path, disk)
         life = Life(journal, 0, retries=True, callers=2, entries=1)
         await life.run()
+        await life.archive()
         disk.trouble = no_trouble
-        assert await broken_promises(life.memory, journal) == []
+        assert await broken_promises(life.memory, journal, archived(str(path), disk)) == []
         assert all(entry.is_final for entry in life.memory.acknowledged.values())
         disk.trouble = no_power  # so that closing leaves no trace
         journal._store.close()
@@ -102,7 +103,7 @@ async def opened(path: Path, disk: Disk) -> SqliteJournal:
 def look(path: Path, disk: Disk, memory: Memory) -> list[str]:
     async def main() -> list[str]:
         journal = await opened(path, disk)
-        wrong = await broken_promises(memory, journal)
+        wrong = await broken_promises(memory, journal, archived(str(path), disk))
         await journal.add(new("after"))
         await journal.aclose()
         return wrong

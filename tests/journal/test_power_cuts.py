@@ -12,10 +12,11 @@ def test_no_acknowledged_change_is_lost_in_a_power_cut(path: Path) -> None:
     tally = campaign(path, range(CUTS))
     assert tally.losses == []
     reached = {
-        "cut before a write of the WAL",
-        "cut before a sync of the WAL",
-        "cut before a write of the file",
-        "cut before a sync of the file",
+        "cut before a write of the journal's WAL",
+        "cut before a sync of the journal's WAL",
+        "cut before a write of the journal",
+        "cut before a sync of the journal",
+        "cut before a sync of the archive's WAL",
         "recovery cut too",
     }
     assert reached <= tally.reached.keys()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.errors import ConfigurationError
+from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal import open_journal
 from scheduler.journal.connection import Value
 from scheduler.journal.sqlite import SqliteJournal
@@ -63,6 +63,23 @@ async def test_a_number_beyond_64_bits_fails_alone(path: Path) -> None:
         )
         assert isinstance(results[1], OverflowError)
         assert await journal.find() == [results[2], in_air]
+
+
+async def test_an_error_of_the_file_in_mid_batch_leaves_nothing_of_the_batch(path: Path) -> None:
+    async with opened(path) as journal:
+        connection = journal._store._connection
+        assert connection is not None
+        connection.execute("ALTER TABLE marks RENAME TO gone")  # an error that SQLite goes on after
+        results = await asyncio.gather(
+            journal.add(new("one")),
+            journal.set_mark("address", "paused", "until 17"),
+            journal.add(new("other")),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [JournalUnavailable] * 3
+        assert str(results[0]) == f"journal {path}: no such table: marks"
+        assert await journal.find() == []
+        assert (await journal.add(new("one"))).seq == 1
 
 
 @pytest.mark.parametrize(
