@@ -12,7 +12,7 @@ from decimal import Decimal
 from . import binance
 from .address import Purpose
 from .binance import Credentials
-from .clock import Clock
+from .clock import JUMP_MAX_MS, Clock
 from .events import LookUpFailed, Lost, NotSent, Sent
 from .model import Asked, Attempt, Entry, Transaction
 from .policy import Policy
@@ -58,6 +58,7 @@ class Exchange:
         self._clock = clock
         self._policy = policy
         self._exclusion = exclusion
+        self._last_timestamp_ms = 0
 
     def mint(self, entry: Entry, amount: Decimal) -> Attempt:
         """The entry's next attempt, stamped now.
@@ -65,15 +66,27 @@ class Exchange:
         From here on nothing changes its bytes: however long it takes to become durable and to get
         out, the exchange measures it against this timestamp.
         """
-        now_ms, recv_window_ms = self._clock.now_ms(), self._policy.recv_window_ms
+        timestamp_ms, recv_window_ms = self._next_timestamp_ms(), self._policy.recv_window_ms
         return Attempt(
             number=entry.attempts + 1,
-            timestamp_ms=now_ms,
+            timestamp_ms=timestamp_ms,
             recv_window_ms=recv_window_ms,
             amount=amount,
             exclusion=self._exclusion(entry),
-            body=binance.borrow_repay_body(entry, amount, now_ms, recv_window_ms),
+            body=binance.borrow_repay_body(entry, amount, timestamp_ms, recv_window_ms),
         )
+
+    def _next_timestamp_ms(self) -> int:
+        """Now, and later than the attempt before, so that each of an account has its own.
+
+        A new sample may set the clock back a little. The last timestamp was a lower bound of its
+        time, so one more than it still is one; after a real step back at the exchange it is not.
+        """
+        now_ms = self._clock.now_ms()
+        if now_ms <= self._last_timestamp_ms <= now_ms + JUMP_MAX_MS:
+            now_ms = self._last_timestamp_ms + 1
+        self._last_timestamp_ms = now_ms
+        return now_ms
 
     async def send(self, attempt: Attempt) -> Sent:
         """Send a durable attempt: at most one HTTP request."""

@@ -32,7 +32,7 @@ class Shortage:
     fresh_until_ms: int = 0
     """Until when `available` may send borrows off."""
     waited_at_ms: int = 0
-    """When a borrow last stood at the gate."""
+    """When a borrow last stood at the gate, or will again once the wait is over."""
     trying: str | None = None
     """The borrow in the air."""
     waiting: dict[str, Entry] = field(default_factory=dict)
@@ -62,7 +62,8 @@ class InventoryGate:
         if shortage is None or self._is_over(shortage, entry, now_ms):
             return True
         shortage.waiting[entry.key] = entry
-        shortage.waited_at_ms = now_ms
+        # Never back: between two visits of one that waits for minutes it is not asked for anything.
+        shortage.waited_at_ms = max(shortage.waited_at_ms, now_ms)
         if shortage.trying is not None:
             return False
         if _amount(entry) < shortage.refused:

@@ -416,6 +416,17 @@ def test_a_shortage_nobody_waits_for_is_forgotten_a_minute_after_the_wait(
     assert (gate.shortages() == {}) is may
 
 
+def test_a_shortage_is_not_forgotten_while_the_wait_for_it_lasts() -> None:
+    gate = short()
+    for _ in range(8):
+        now_ms = refuse_again(gate)
+    asked, later_ms = borrow(1), now_ms + 256_000
+    assert not gate.may_start(asked, now_ms)
+    gate.withdrawn(asked)  # it comes back at once, as the queue has it
+    assert not gate.may_start(asked, later_ms)
+    assert gate.shortages()[CROSS].wait_ms == 256_000
+
+
 def test_a_shortage_is_not_forgotten_while_one_tries() -> None:
     gate = short()
     small = borrow(1, "10")

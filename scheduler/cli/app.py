@@ -11,6 +11,7 @@ from .demo.command import demo
 from .failed import Failed
 from .help import Command, examples
 from .identity import version
+from .journal import app as journal
 from .launcher import DISTRIBUTION
 from .simulate import EXAMPLES as SIMULATE_EXAMPLES
 from .simulate import simulate
@@ -76,3 +77,4 @@ def _complain(message: str, exit_code: int) -> int:
 
 app.command(cls=Command, epilog=DEMO_EXAMPLES)(demo)
 app.command(cls=Command, epilog=SIMULATE_EXAMPLES)(simulate)
+app.add_typer(journal)

@@ -7,7 +7,7 @@ import pytest
 from scheduler.cli import app
 from scheduler.cli.identity import version
 
-COMMANDS = ["demo", "simulate"]
+COMMANDS = ["demo", "simulate", "journal"]
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

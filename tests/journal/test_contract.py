@@ -169,16 +169,6 @@ async def test_amounts_keep_every_digit(journal: Journal, amount: str) -> None:
     assert (kept.requested, f"{kept.attempt.amount:f}") == (amount, amount)
 
 
-async def test_an_amount_is_kept_as_a_plain_decimal(journal: Journal) -> None:
-    entry = sent(await journal.add(new(requested="all", kind=Kind.REPAY)))
-    assert entry.attempt is not None
-    tiny = replace(entry.attempt, amount=Decimal("1E-8"))
-    await write(journal, replace(entry, attempt=tiny))
-    kept = await journal.get("k")
-    assert kept is not None
-    assert kept.amount == Decimal("0.00000001")
-
-
 @pytest.mark.parametrize("tran_id", [0, 1, 2**31, 2**53 + 1, 2**63 - 1])
 async def test_transaction_ids_are_exact(journal: Journal, tran_id: int) -> None:
     done = await add_confirmed(journal, "k", tran_id)

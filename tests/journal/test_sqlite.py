@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from scheduler.journal import open_journal
 from scheduler.journal.connection import Value
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.journal.verify import verify
-from scheduler.model import Answer, Kind, State
+from scheduler.model import Answer, Entry, Kind, State
 
 from .entries import NOW_MS, confirmed, new, refused, sent
 from .shelves import opened
@@ -63,6 +64,30 @@ async def test_a_number_beyond_64_bits_fails_alone(path: Path) -> None:
         )
         assert isinstance(results[1], OverflowError)
         assert await journal.find() == [results[2], in_air]
+
+
+async def test_a_value_that_no_column_takes_fails_alone(path: Path) -> None:
+    async with opened(path) as journal:
+        results = await asyncio.gather(
+            journal.add(new("one")),
+            journal.add(new("null", asset=None)),
+            journal.add(new("decimal", asset=Decimal(1))),
+            journal.add(new("other")),
+            return_exceptions=True,
+        )
+        expected = [Entry, sqlite3.IntegrityError, sqlite3.ProgrammingError, Entry]
+        assert [type(result) for result in results] == expected
+        assert [entry.key for entry in await journal.find()] == ["other", "one"]
+
+
+async def test_amounts_are_plain_decimals_in_the_file(path: Path) -> None:
+    async with opened(path) as journal:
+        in_air = sent(await journal.add(new()))
+        assert in_air.attempt is not None
+        tiny = replace(in_air.attempt, amount=Decimal("1E-8"))
+        await journal.update(replace(in_air, attempt=tiny), at_ms=NOW_MS)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT amount FROM attempts").fetchall() == [("0.00000001",)]
 
 
 async def test_an_error_of_the_file_in_mid_batch_leaves_nothing_of_the_batch(path: Path) -> None:
@@ -171,6 +196,12 @@ async def test_a_large_journal_is_ready_within_a_second(path: Path) -> None:
     took = time.perf_counter() - began
     assert (len(unfinished), len(attempts)) == (1_000, 4_001)
     assert took < 1
+
+
+async def test_what_fills_a_journal_here_is_what_it_would_write(path: Path) -> None:
+    async with opened(path):
+        pass
+    fill(path, finished=200, unfinished=20)
     assert verify(str(path)) == []
 
 

@@ -82,9 +82,9 @@ def _labels(story: Story, caused: dict[str, list[Transaction]]) -> Iterator[str]
 def _is_true(entry: Entry, tried: list[int], booked: list[Transaction]) -> bool:
     """A reply's transaction id is the exchange's acknowledgement, even where its record then says
     FAILED; a record's is a transaction that was booked."""
-    if any(evidence.source == "record" for evidence in entry.evidence):
-        return entry.tran_id in [t.tran_id for t in booked]
-    return entry.tran_id in tried
+    if any(evidence.source == "reply" for evidence in entry.evidence):
+        return entry.tran_id in tried
+    return entry.tran_id in [t.tran_id for t in booked]
 
 
 def _all_decided(story: Story) -> Iterator[str]:
