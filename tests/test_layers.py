@@ -54,6 +54,8 @@ ACTING = {
     "visibility": "how long a record takes to show",
     "gatekeeper": "asking what can be lent while an asset is short",
     "quotes": "when a submission would start",
+    "engine": "what runs under a scheduler",
+    "intake": "where a submission becomes an entry",
     "status": "what an account is doing now",
     "margin": "what an account owes and may borrow",
     "scheduler": "the public face",

@@ -19,7 +19,7 @@ def open_journal(url: str) -> Journal:
     """
     if url == "memory:":
         return MemoryJournal()
-    if url.startswith(SQLITE) and len(url) > len(SQLITE):
+    if url.startswith(SQLITE) and url != SQLITE and "\0" not in url:
         return SqliteJournal(url.removeprefix(SQLITE))
     # Not the URL itself: it could hold a password.
     scheme = url.partition(":")[0]

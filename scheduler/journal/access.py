@@ -46,9 +46,11 @@ def lock(path: str, connect: Connect, *, create: bool, application_id: int) -> C
         raise ConfigurationError(
             f"journal {path}: it takes SQLite 3.37, and this is {sqlite3.sqlite_version}"
         )
-    file.prepare(path, create=create)
     try:
+        file.prepare(path, create=create)
         connection = connect(path)
+    except OSError as error:
+        raise ConfigurationError(f"journal {path}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise _refusal(path, error) from error
     with _closing_if_refused(connection, path):

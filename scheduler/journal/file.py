@@ -63,7 +63,10 @@ def holder(path: str) -> str:
 
     Only for a file that has just been refused with "locked".
     """
-    pid = _locking_pid(path)
+    try:
+        pid = _locking_pid(path)
+    except OSError:
+        pid = 0
     return f"process {pid}" if pid > 0 else "another process"
 
 
@@ -154,7 +157,7 @@ def _check_mode(path: str, file: str) -> None:
     if sys.platform != "win32" and mode & 0o077:
         raise ConfigurationError(
             f"journal {path}: other users may open {file} (mode {stat.S_IMODE(mode):04o});"
-            f" chmod 600 it"
+            " chmod 600 it"
         )
 
 
@@ -164,8 +167,6 @@ def _make(path: str) -> None:
         sync_directory(os.path.dirname(path))
     except FileExistsError:
         pass  # another process was faster, and is refused or refuses us by its lock
-    except OSError as error:
-        raise ConfigurationError(f"journal {path}: cannot be made: {error.strerror}") from error
 
 
 def _locking_pid(path: str) -> int:

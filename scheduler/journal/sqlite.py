@@ -43,11 +43,10 @@ class SqliteJournal:
         await self._in_thread(self._store.open)
 
     async def aclose(self) -> None:
-        if self._is_closed:
-            return
         self._is_closed = True
         await self._group.wait_idle()
-        await self._in_thread(self._store.close)
+        if self._store.is_open:
+            await self._in_thread(self._store.close)
         self._executor.shutdown(wait=False)
 
     async def add(self, entry: Entry) -> Entry:

@@ -88,6 +88,10 @@ class Store:
         self._connection = take(self.path, self._connect, create=create)
         self._identity = file.identity(self.path)
 
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
     def open_archive(self) -> Archive:
         return Archive(archive_path(self.path), self._connect)
 

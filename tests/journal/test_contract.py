@@ -594,6 +594,32 @@ async def test_attempts_since_is_of_one_account_oldest_first(journal: Journal) -
     assert [past.key for past in told] == ["a", "b", "c"]
 
 
+async def test_lost_since_tells_the_lost_attempts_of_all_accounts_oldest_first(
+    journal: Journal,
+) -> None:
+    for key, account, minted, end in [
+        ("late", "main", 5, unknown),
+        ("early", "other", 1, unknown),
+        ("before", "main", 0, unknown),
+        ("answered", "main", 3, refused),
+        ("in the air", "main", 4, None),
+    ]:
+        entry = sent(await journal.add(new(key, account=account)), at_ms=NOW_MS + minted)
+        entry = await write(journal, entry)
+        if end is not None:
+            await write(journal, end(entry, at_ms=NOW_MS + 9))
+    assert [past.key for past in await journal.lost_since(NOW_MS + 1)] == ["early", "late"]
+    assert await journal.lost_since(NOW_MS + 6) == []
+
+
+async def test_an_attempt_stays_lost_whatever_becomes_of_its_entry(journal: Journal) -> None:
+    lost = await write(journal, unknown(await write(journal, sent(await journal.add(new())))))
+    back = replace(lost, state=State.QUEUED, version=lost.version + 1)
+    await write(journal, back)
+    await write(journal, sent(back, at_ms=NOW_MS + 50))
+    assert [past.attempt for past in await journal.lost_since(0)] == [lost.attempt]
+
+
 # Marks
 
 
@@ -687,6 +713,20 @@ async def test_a_closed_journal_is_unavailable(durable: Shelf) -> None:
         journal.add(new("other")), journal.get("k"), write(journal, sent(kept)), journal.marks()
     )
     assert set(results) == {JournalUnavailable.__name__}
+
+
+async def test_a_closing_that_was_cut_off_can_be_done_again(durable: Shelf) -> None:
+    journal = durable.journal()
+    await journal.open()
+    adding = asyncio.ensure_future(journal.add(new()))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(journal.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await journal.aclose()
+    assert adding.done()
+    async with opened(durable) as again:
+        assert await again.get("k") is not None
 
 
 async def test_closing_twice_or_before_opening_is_harmless(shelf: Shelf) -> None:

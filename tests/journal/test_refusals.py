@@ -49,6 +49,10 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     assert "there is no directory" in refusal(tmp_path / "missing" / "journal.db")
 
 
+def test_a_name_that_the_system_refuses_is_refused(tmp_path: Path) -> None:
+    assert "File name too long" in refusal(tmp_path / ("x" * 300))
+
+
 def test_a_directory_is_refused(tmp_path: Path) -> None:
     assert "no plain file" in refusal(tmp_path)
 

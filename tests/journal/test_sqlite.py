@@ -121,7 +121,9 @@ def test_a_url_names_a_file(url: str, path: str) -> None:
     assert journal.path == path
 
 
-@pytest.mark.parametrize("url", ["", "x.db", "sqlite:", "sqlite:///", "sqlite://x.db", "mysql://x"])
+@pytest.mark.parametrize(
+    "url", ["", "x.db", "sqlite:", "sqlite:///", "sqlite://x.db", "sqlite:///x\0y", "mysql://x"]
+)
 def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="use sqlite:///FILE"):
         open_journal(url)
@@ -176,6 +178,7 @@ async def test_no_read_or_write_looks_at_every_row(path: Path) -> None:
     await journal.history("k")
     await journal.attempts_since("main", 0)
     await journal.claimed("main", Kind.BORROW, frozenset({7}))
+    await journal.lost_since(0)
     await journal.archive(NOW_MS + 10**9, at_ms=NOW_MS)
     await journal.aclose()
     scans = [

@@ -1,0 +1,243 @@
+"""What runs under a `Scheduler`: its accounts' workers and everything they share."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from . import marks
+from .account import AccountLike
+from .account_queue import AccountQueue
+from .address import Address
+from .auditor import Auditor
+from .binance import Credentials
+from .budget import Budget
+from .clock import Clock
+from .errors import ConfigurationError, JournalUnavailable
+from .exchange import Exchange
+from .gatekeeper import Gatekeeper
+from .inventory import InventoryGate
+from .journal import Journal
+from .model import Alarm, Entry
+from .policy import Limits, Policy
+from .reader import Reader
+from .signing import signer
+from .timekeeper import Timekeeper
+from .transport import Transport
+from .visibility import VisibilityProbe
+from .watch import Watchers
+from .worker import Shared, Worker
+
+FIRST_SAMPLE_S = 2.0
+"""How long starting waits for the first sample of the exchange's time before it goes on without."""
+
+
+class Engine:
+    """Starts and stops everything that runs. Belongs to the event loop it is made on."""
+
+    def __init__(
+        self,
+        accounts: dict[str, AccountLike],
+        *,
+        credentials: dict[str, Credentials],
+        journal: Journal,
+        transport: Transport,
+        limits: Limits,
+        policy: Policy,
+        watchers: Watchers,
+    ) -> None:
+        """Nothing is opened yet."""
+        self._accounts = accounts
+        self._credentials = credentials
+        self._journal = journal
+        self._transport = transport
+        self._limits = limits
+        self._policy = policy
+        self._watchers = watchers
+        self._workers: dict[str, Worker] = {}
+        self._marks: dict[tuple[str, str], str] = {}
+        self._keeping: set[asyncio.Future[None]] = set()
+        self._closing = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self.is_running = False
+        self.clock = Clock()
+        self._address = Address(limits, self._on_address_closed)
+        self._reader = Reader(transport, self.clock, self._address)
+        self.timekeeper = Timekeeper(self._reader, self.clock)
+        self._gate = InventoryGate(policy)
+        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
+        self._auditor = Auditor(journal, self.clock, self.worker)
+        self._probe = VisibilityProbe(self.clock)
+        self._shared = Shared(
+            journal=journal,
+            clock=self.clock,
+            timekeeper=self.timekeeper,
+            address=self._address,
+            gate=self._gate,
+            watchers=watchers,
+            gate_changed=self._gatekeeper.changed,
+            concluded_absent=self._auditor.concluded,
+            confirmed=self._on_confirmed,
+        )
+
+    # Life
+
+    async def start(self) -> None:
+        """Open the journal and go on with what it holds. Raises ConfigurationError."""
+        await self._journal.open()
+        try:
+            await self._begin()
+        except BaseException:
+            await self._journal.aclose()
+            raise
+
+    async def _begin(self) -> None:
+        self._marks = await self._journal.marks()
+        marks.close_again(self._address, self._marks)
+        unfinished = await self._unfinished()
+        with anyio.move_on_after(FIRST_SAMPLE_S):
+            await self.timekeeper.sample()
+        running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._supervisor = asyncio.create_task(
+            self._supervise(unfinished, running), name="margin-scheduler"
+        )
+        await running
+
+    async def _unfinished(self) -> dict[str, list[Entry]]:
+        unfinished: dict[str, list[Entry]] = defaultdict(list)
+        for entry in await self._journal.unfinished():
+            if entry.account not in self._accounts:
+                raise ConfigurationError(
+                    f"accounts: the journal holds unfinished submissions of {entry.account}, "
+                    "which is not configured"
+                )
+            unfinished[entry.account].append(entry)
+        return unfinished
+
+    async def _supervise(
+        self, unfinished: dict[str, list[Entry]], running: "asyncio.Future[None]"
+    ) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                self.tasks = tasks
+                tasks.start_soon(self.timekeeper.run, self._on_clock_set, name="clock")
+                tasks.start_soon(self._gatekeeper.run, name="inventory")
+                tasks.start_soon(self._auditor.run, name="auditor")
+                for name, entries in unfinished.items():
+                    self._start_worker(name, entries)
+                self.is_running = True
+                running.set_result(None)
+                await self._closing.wait()
+                tasks.cancel_scope.cancel()
+        except BaseException as error:
+            if not running.done():
+                running.set_exception(error)
+            raise
+        finally:
+            # Also after a defect in one of the tasks: nothing more is sent, and nobody is left
+            # waiting for it.
+            self.is_running = False
+            self._watchers.close()
+
+    async def land(self) -> None:
+        """Start nothing more, and wait until nothing is in the air."""
+        for worker in self._workers.values():
+            worker.standing.close()
+        for worker in self._workers.values():
+            await worker.landed()
+
+    async def stop(self) -> None:
+        """End every task and close the journal. Raises what a task died of."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
+            return
+        self._closing.set()
+        await asyncio.wait([supervisor, *self._keeping])
+        await self._journal.aclose()
+        supervisor.result()
+
+    # Workers
+
+    tasks: TaskGroup
+
+    def worker(self, name: str) -> Worker:
+        """The account's worker, started if it was not yet."""
+        return self._workers.get(name) or self._start_worker(name, ())
+
+    def _start_worker(self, name: str, unfinished: Iterable[Entry]) -> Worker:
+        account = self._accounts[name]
+        policy = replace(self._policy, confirm=account.confirm)
+        exclusion = _pair_exclusion if account.lane == "pair" else _account_exclusion
+        worker = Worker(
+            name,
+            exchange=Exchange(
+                credentials=self._credentials[name],
+                transport=self._transport,
+                clock=self.clock,
+                reader=self._reader,
+                timekeeper=self.timekeeper,
+                policy=policy,
+                exclusion=exclusion,
+            ),
+            queue=AccountQueue(policy, self._gate, exclusion),
+            budget=Budget(self._limits),
+            limits=self._limits,
+            policy=policy,
+            marks=marks.read(name, self._marks),
+            declared_exclusive=account.exclusive,
+            shared=self._shared,
+        )
+        self._workers[name] = worker
+        worker.start(self.tasks, unfinished)
+        return worker
+
+    # What concerns all of them
+
+    def _on_clock_set(self) -> None:
+        for worker in self._workers.values():
+            worker.standing.clock_is_set()
+            worker.poke()
+
+    def _on_confirmed(self, entry: Entry) -> None:
+        if self._probe.is_due(entry):
+            worker = self.worker(entry.account)
+            self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+
+    def _on_address_closed(self, until_ms: int, cause: str) -> None:
+        """All accounts stop, and a restart must not run into the same wall."""
+        self._alarm("address_banned", f"the address is {cause} until {until_ms}: nothing is sent")
+        keeping = asyncio.ensure_future(self._keep_closed(until_ms, cause))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+
+    async def _keep_closed(self, until_ms: int, cause: str) -> None:
+        try:
+            await self._journal.set_mark(*marks.closed_row(until_ms, cause))
+        except JournalUnavailable as error:
+            self._alarm("journal", f"until when the address is {cause} was not kept: {error}")
+
+    def _alarm(self, cause: str, message: str) -> None:
+        at_ms = self.clock.now_ms()
+        alarm = Alarm(at_ms=at_ms, account=None, key=None, cause=cause, message=message)
+        self._watchers.alarmed(alarm)
+
+
+def credentials_of(account: AccountLike) -> Credentials:
+    """What acts for the account. Raises ConfigurationError where that cannot be used."""
+    if not account.api_key.isascii() or not account.api_key.strip():
+        raise ConfigurationError(f"accounts.{account.name}.api_key: must be plain text")
+    try:
+        return Credentials(api_key=account.api_key, signer=signer(account.secret))
+    except ValueError as error:
+        raise ConfigurationError(f"accounts.{account.name}.secret: {error}") from None
+
+
+def _account_exclusion(entry: Entry) -> str:
+    return entry.account
+
+
+def _pair_exclusion(entry: Entry) -> str:
+    return entry.account if entry.symbol is None else f"{entry.account}/{entry.symbol}"
