@@ -507,12 +507,18 @@ def test_where_the_lane_is_the_pair_a_lost_attempt_holds_its_pair_and_its_asset(
     assert drain(line, AFTER_FENCE_MS) == [1]
 
 
-def test_the_longest_of_several_holds_counts() -> None:
+@pytest.mark.parametrize("later_ms", [[0, 2_000], [2_000, 0]], ids=["rising", "falling"])
+def test_the_longest_of_several_holds_counts(later_ms: list[int]) -> None:
     line = queue(waiting(1, asset="BTC"))
-    early = lost()
-    late = replace(lost(), attempt=attempt(timestamp_ms=NOW_MS + 2_000))
-    line.undecided(early)
-    line.undecided(replace(late, submission=replace(late.submission, key="late")))
+    for number, ms in enumerate(later_ms):
+        one = lost()
+        line.undecided(
+            replace(
+                one,
+                submission=replace(one.submission, key=f"lost{number}"),
+                attempt=attempt(timestamp_ms=NOW_MS + ms),
+            )
+        )
     assert line.take(NOW_MS, FREE) == Choice(wait_ms=W_MS + 2_000 + 1)
 
 

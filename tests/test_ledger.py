@@ -446,15 +446,19 @@ def test_a_quote_is_never_later_than_the_request_could_really_start(
 
 @settings(UNHURRIED, max_examples=200)
 @given(
-    st.lists(st.integers(-50_000, -1), max_size=10), st.integers(0, 60), st.sampled_from([0, 100])
+    st.lists(st.integers(-50_000, -1), max_size=10),
+    st.integers(0, 60),
+    st.sampled_from([0, 100]),
+    st.booleans(),
 )
 def test_where_nothing_is_uncertain_a_quote_is_exact_but_for_the_margins(
-    answered: list[int], ahead: int, gap_ms: int
+    answered: list[int], ahead: int, gap_ms: int, is_urgent: bool
 ) -> None:
-    past = [("answered", at_ms, True, 0) for at_ms in answered]
-    quoted_ms = remembered(past, 10, 0).starts_at_ms(0, ahead, gap_ms, is_urgent=True)
-    really_ms = start_by_trying(remembered(past, 10, 0), 0, ahead, gap_ms, is_urgent=True)
-    rounds = ahead // 10
+    past = [("answered", at_ms, is_urgent, 0) for at_ms in answered]
+    book, tried = remembered(past, 10, 2), remembered(past, 10, 2)
+    quoted_ms = book.starts_at_ms(0, ahead, gap_ms, is_urgent=is_urgent)
+    really_ms = start_by_trying(tried, 0, ahead, gap_ms, is_urgent=is_urgent)
+    rounds = ahead // (10 if is_urgent else 8)
     assert really_ms - quoted_ms <= rounds * MARGIN_MS + 10 * gap_ms
 
 
@@ -487,7 +491,15 @@ def test_an_attempt_in_the_air_may_be_over_at_any_moment() -> None:
     assert book.starts_at_ms(0, 0, 0, is_urgent=False) <= MINUTE_MS
 
 
-def test_what_others_spent_once_is_not_assumed_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("ahead", "starts_at_ms"),
+    [
+        pytest.param(0, 0, id="the one that still fits"),
+        pytest.param(1, MINUTE_MS, id="the first that does not"),
+        pytest.param(9, MINUTE_MS, id="what others spent once is not assumed for ever"),
+    ],
+)
+def test_a_quote_waits_out_what_others_spent(ahead: int, starts_at_ms: int) -> None:
     book = ledger(10)
     book.observe(9 * REQUEST, 0)
-    assert book.starts_at_ms(0, 9, 100, is_urgent=False) <= MINUTE_MS + 900
+    assert book.starts_at_ms(0, ahead, 100, is_urgent=False) == starts_at_ms

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +30,9 @@ def test_the_diagram_is_drawn_from_the_rules() -> None:
 
 
 def test_the_ten_lines_run_and_borrow(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert len(PYTHON[0].strip().splitlines()) <= 14
 
     async def main() -> None:

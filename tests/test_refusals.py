@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler.refusals import TABLE, Disposition, answer, refusal
+from scheduler.refusals import TABLE, Disposition, advice, answer, refusal
 
 TERMINAL = Disposition.TERMINAL
 STOPS = Disposition.STOPS_ACCOUNT
@@ -166,6 +166,24 @@ def test_only_a_few_codes_let_the_same_request_go_again() -> None:
     again = {BUSY, Disposition.STARVED, Disposition.CLOCK, Disposition.LIMITED}
     passing = {code for code, row in TABLE.items() if row.disposition in again}
     assert passing == {-3007, -3037, -3045, -1021, -1003}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "advises_as"),
+    [
+        pytest.param(-3006, "", -3006, id="by its code"),
+        pytest.param(-3015, "Repay amount exceeds borrow amount.", -3015, id="too much"),
+        pytest.param(
+            -3015, "The unpaid debt is too small after this repayment.", -3024, id="too little left"
+        ),
+        pytest.param(-3008, "exceeds max borrowable", -3006, id="too much to borrow"),
+        pytest.param(-98765, "", -3007, id="an unheard-of code has none"),
+    ],
+)
+def test_advice_follows_what_the_refusal_means_and_not_its_code_alone(
+    code: int, message: str, advises_as: int
+) -> None:
+    assert advice(answer(code, message, 400)) == TABLE[advises_as].advice
 
 
 def test_what_a_caller_can_change_comes_with_advice() -> None:

@@ -1,0 +1,15 @@
+"""A process that dies at every point of its work, as far as every change can afford it."""
+
+import pytest
+
+from .simulate import crashes
+
+
+def test_dying_at_any_point_loses_nothing_and_does_nothing_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert crashes.main(["--pairs", "60"]) == 0, capsys.readouterr().out
+
+
+def test_the_same_holds_over_a_real_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert crashes.main(["--journal", "sqlite", "--pairs", "0"]) == 0, capsys.readouterr().out
