@@ -128,12 +128,6 @@ class InventoryGate:
         asks = ((pool, self._ask_ms(s, now_ms)) for pool, s in self._shortages.items())
         return [pool for pool, ask_ms in asks if ask_ms is not None and ask_ms <= now_ms]
 
-    def wait_ms(self, now_ms: int) -> int | None:
-        """Until the next inventory call is due; None while nobody waits."""
-        asks = [self._ask_ms(shortage, now_ms) for shortage in self._shortages.values()]
-        soonest = min((ask_ms for ask_ms in asks if ask_ms is not None), default=None)
-        return None if soonest is None else max(0, soonest - now_ms)
-
     def answered(self, pool: Pool, available: Decimal | None, now_ms: int) -> None:
         """The inventory call said how much there is; None if it failed.
 

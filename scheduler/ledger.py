@@ -204,10 +204,12 @@ class Ledger:
 def limited_until_ms(retry_after_ms: int | None, now_ms: int, in_a_row: int) -> int:
     """Until when nothing of an account is sent after a refusal for weight, in exchange time.
 
-    As long as the exchange says. If it does not: until its next clock minute and at least 5 s, and
-    twice as long with every further refusal in a row, because going on after 429 earns a ban.
+    As long as the exchange says; where that was not enough the time before, at least 5 s, and twice
+    as long with every further refusal in a row, because going on after 429 earns a ban. If it does
+    not say: until its next clock minute and at least 5 s, and twice as long likewise.
     """
     if retry_after_ms:
-        return now_ms + retry_after_ms
+        least_ms = QUIET_MIN_MS << min(in_a_row - 1, 4) if in_a_row else 0
+        return now_ms + max(retry_after_ms, least_ms)
     rest_ms = MINUTE_MS - now_ms % MINUTE_MS
     return now_ms + (max(rest_ms, QUIET_MIN_MS) << min(in_a_row, 4))

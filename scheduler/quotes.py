@@ -10,7 +10,7 @@ def quote(worker: Worker, priority: Priority) -> Quote:
     now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
     pace, ledger = worker.budget.pace, worker.budget.ledger
     is_urgent = priority is Priority.URGENT
-    ahead = worker.queue.ahead(priority) + len(worker.in_air)
+    ahead = worker.queue.ahead(priority)
     starts_at_ms = ledger.starts_at_ms(
         steady_ms, ahead, pace.gap_ms(steady_ms), is_urgent=is_urgent
     )

@@ -53,13 +53,27 @@ class Recorder:
             except TranIdClaimed as claim:
                 if isinstance(event, Resolved):
                     raise
-                holder = await self._journal.get(claim.holder)
+                holder = await self.kept(claim.holder)
                 assert holder is not None
-                if isinstance(event, Accepted) and lifecycle.was_matched(holder):
-                    return [await self._take_claim(after, holder, now_ms), step]
-                event = _without_claim(event, claim)
+                is_ours = isinstance(event, Accepted) and lifecycle.was_matched(holder)
+                if not is_ours:
+                    event = _without_claim(event, claim)
+                elif (lost := await self._take_claim(after, holder, now_ms)) is not None:
+                    return [lost, step]
             else:
                 return [step]
+
+    async def kept(self, key: str) -> Entry | None:
+        """The entry as the journal holds it, however long it takes to get an answer."""
+        while True:
+            try:
+                kept = await self._journal.get(key)
+                break
+            except JournalUnavailable as error:
+                self._standing.journal_failed(error)
+            await asyncio.sleep(JOURNAL_RETRY_S)
+        self._standing.journal_works()
+        return kept
 
     async def _write(self, after: Entry, now_ms: int, *, is_patient: bool) -> None:
         has_failed = False
@@ -80,18 +94,25 @@ class Recorder:
         self._standing.journal_works()
 
     async def _was_written(self, after: Entry) -> bool:
+        return await self.kept(after.key) == after
+
+    async def _take_claim(self, after: Entry, holder: Entry, now_ms: int) -> Step | None:
+        """A direct reply outranks a match: who was matched is looked for again. Both change at
+        once, so that the transaction is never held twice nor by nobody. None if either was changed
+        meanwhile, and nothing was written."""
+        lost, action = lifecycle.advance(holder, ClaimLost(after.key), self._policy, now_ms)
         while True:
             try:
-                return await self._journal.get(after.key) == after
+                await self._journal.update(lost, after, at_ms=now_ms)
+                break
+            except StaleVersion:
+                if not await self._was_written(after):
+                    return None
+                break  # a write that seemed to fail did not
             except JournalUnavailable as error:
                 self._standing.journal_failed(error)
             await asyncio.sleep(JOURNAL_RETRY_S)
-
-    async def _take_claim(self, after: Entry, holder: Entry, now_ms: int) -> Step:
-        """A direct reply outranks a match: who was matched is looked for again. Both change at
-        once, so that the transaction is never held twice nor by nobody."""
-        lost, action = lifecycle.advance(holder, ClaimLost(after.key), self._policy, now_ms)
-        await self._journal.update(lost, after, at_ms=now_ms)
+        self._standing.journal_works()
         self._standing.alarm(
             "claim_conflict",
             f"{holder.key} had been matched to transaction {holder.tran_id}, "

@@ -60,9 +60,9 @@ class Standing:
         self._queue.resume(STOPPED)
 
     async def stop(self, entry: Entry) -> None:
-        """The exchange refused the key or the account: whatever came next would be refused too."""
+        """The exchange refused the key or the account: whatever came next would be refused too.
+        The queue is paused already."""
         why = f"{entry.code} {entry.message}"
-        self._queue.pause(STOPPED)
         message = f"account {self.marks.account} is stopped: {why}"
         self.alarm("account_stopped", message, key=entry.key)
         await self.keep(replace(self.marks, stopped=why))

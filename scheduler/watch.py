@@ -115,7 +115,8 @@ class Feed:
         self._wake = asyncio.Event()
 
     def push(self, event: Entry | Alarm) -> None:
-        if self._has_lost or self._account not in {None, event.account}:
+        concerns_it = event.account is None or self._account in {None, event.account}
+        if self._has_lost or not concerns_it:
             return
         if len(self._events) < BUFFER_MAX:
             self._events.append(event)

@@ -42,7 +42,7 @@ from .events import (
 from .exchange import Exchange
 from .inventory import InventoryGate
 from .journal import Journal
-from .journal.protocol import PastAttempt, StaleVersion
+from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
 from .journal.rows import past_attempt
 from .ledger import Charge, limited_until_ms
 from .marks import Marks
@@ -51,7 +51,7 @@ from .policy import Limits, Policy
 from .recorder import JOURNAL_RETRY_S, Recorder
 from .refusals import Disposition
 from .settler import Settler
-from .standing import Standing
+from .standing import STOPPED, Standing
 from .timekeeper import Timekeeper
 from .watch import Watchers
 
@@ -165,7 +165,7 @@ class Worker:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
         failed and may have been made, or somebody else moved the entry."""
         _log.warning("%s is read again from the journal", key)
-        self.adopt(await self._kept(key))
+        self.adopt(await self._recorder.kept(key))
 
     def adopt(self, kept: Entry | None) -> None:
         """Take an entry up where the journal has it, unless it is in hand already."""
@@ -289,32 +289,24 @@ class Worker:
         assert sent.attempt is not None
         try:
             await self.journal.update(sent, at_ms=sent.attempt.timestamp_ms)
-        except (StaleVersion, JournalUnavailable) as error:
+        except (StaleVersion, AlreadyInAir, JournalUnavailable) as error:
             self.budget.ledger.drop(charge)
             self._note_gate(entry, NotSent(""))
             if isinstance(error, StaleVersion):
                 raise
+            if isinstance(error, AlreadyInAir):  # another process works on the account
+                self.queue.hold(Disposition.BUSY, entry, self.clock.now_ms())
+                self.queue.add(entry)
+                return False
             self.standing.journal_failed(error)
             await anyio.sleep(JOURNAL_RETRY_S)
-            kept = await self._kept(entry.key)
+            kept = await self._recorder.kept(entry.key)
             if kept is not None and kept.version == sent.version:
                 await self.apply(sent, NotSent("the journal failed"))
             else:
                 self.adopt(kept)
             return False
         return True
-
-    async def _kept(self, key: str) -> Entry | None:
-        """The entry as the journal holds it, however long it takes to get an answer."""
-        while True:
-            try:
-                kept = await self.journal.get(key)
-                break
-            except JournalUnavailable as error:
-                self.standing.journal_failed(error)
-            await anyio.sleep(JOURNAL_RETRY_S)
-        self.standing.journal_works()
-        return kept
 
     async def _note_limit(self, event: Event) -> None:
         """After a refusal for weight: nothing of the account starts until the minute is over."""
@@ -366,6 +358,7 @@ class Worker:
                 self._finished(before, after)
             case StopAccount():
                 self._finished(before, after)
+                self.queue.pause(STOPPED)
                 assert self._tasks is not None
                 self._tasks.start_soon(self.standing.stop, after)
         if after is not before:

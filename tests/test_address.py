@@ -82,6 +82,30 @@ def test_refusals_that_were_under_way_together_are_one_trouble() -> None:
         assert shut.ban(None, NOW_MS + late_ms) == NOW_MS + 2 * MINUTE_MS
 
 
+@pytest.mark.parametrize(
+    ("times", "wait_min"),
+    [(1, 2), (2, 4), (3, 8), (50, 3 * 24 * 60)],
+    ids=["first", "second", "third", "never more than three days"],
+)
+def test_bans_that_do_not_say_for_how_long_double_as_the_exchanges_do(
+    times: int, wait_min: int
+) -> None:
+    shut, now_ms, until_ms = address(), NOW_MS, 0
+    for _ in range(times):
+        now_ms = max(now_ms, until_ms)
+        until_ms = shut.ban(None, now_ms)
+    assert until_ms - now_ms == wait_min * MINUTE_MS
+
+
+def test_whoever_asked_is_told_of_every_closing_and_only_of_those() -> None:
+    told: list[tuple[int, str]] = []
+    shut = Address(Limits(), lambda until_ms, cause: told.append((until_ms, cause)))
+    shut.ban(60_000, NOW_MS)
+    shut.ban(30_000, NOW_MS)
+    shut.firewall(NOW_MS)
+    assert told == [(NOW_MS + 60_000, "banned"), (NOW_MS + 5 * MINUTE_MS, "firewalled")]
+
+
 def test_an_answer_like_an_exchanges_starts_the_firewalls_count_over() -> None:
     shut = address()
     shut.firewall(NOW_MS)

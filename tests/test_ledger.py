@@ -296,13 +296,23 @@ def test_a_refusal_that_does_not_say_for_how_long_lasts_to_the_end_of_the_minute
     assert limited_until_ms(retry_after_ms, now_ms, in_a_row) == now_ms + wait_ms
 
 
-@pytest.mark.parametrize("in_a_row", [0, 1, 9])
-@pytest.mark.parametrize("retry_after_ms", [1_000, 7_000, 3 * 86_400_000])
+@pytest.mark.parametrize(
+    ("retry_after_ms", "in_a_row", "wait_ms"),
+    [
+        pytest.param(1_000, 0, 1_000, id="a second"),
+        pytest.param(3 * 86_400_000, 0, 3 * 86_400_000, id="three days"),
+        pytest.param(1_000, 1, 5_000, id="at least five where that was not enough"),
+        pytest.param(7_000, 1, 7_000, id="longer than that anyway"),
+        pytest.param(7_000, 2, 10_000, id="twice as long the next time"),
+        pytest.param(7_000, 9, 80_000, id="never more than sixteen times"),
+        pytest.param(3 * 86_400_000, 9, 3 * 86_400_000, id="three days are three days"),
+    ],
+)
 def test_a_refusal_that_says_for_how_long_lasts_that_long(
-    retry_after_ms: int, in_a_row: int
+    retry_after_ms: int, in_a_row: int, wait_ms: int
 ) -> None:
     now_ms = MINUTE_START_MS + 20_000
-    assert limited_until_ms(retry_after_ms, now_ms, in_a_row) == now_ms + retry_after_ms
+    assert limited_until_ms(retry_after_ms, now_ms, in_a_row) == now_ms + wait_ms
 
 
 # Never too much, however the exchange counts
@@ -476,6 +486,13 @@ def test_a_quote_from_a_fresh_ledger_can_be_worked_out_by_hand(
     ahead: int, starts_at_ms: int
 ) -> None:
     assert ledger(10).starts_at_ms(0, ahead, 100, is_urgent=False) == starts_at_ms
+
+
+def test_the_reserve_is_not_quoted_to_normal_ones() -> None:
+    book = ledger(10, reserve=2)
+    spend(book, 8)
+    assert book.starts_at_ms(10_000, 0, 100, is_urgent=False) == WHOLE_MS
+    assert book.starts_at_ms(10_000, 0, 100, is_urgent=True) == 10_000
 
 
 def test_a_quote_waits_out_a_refusal() -> None:

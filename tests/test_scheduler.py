@@ -359,7 +359,7 @@ async def test_what_cannot_start_in_time_is_refused_with_when_it_could() -> None
         with pytest.raises(CannotStartInTime) as caught:
             await scheduler.submit("main", "BORROW", "USDT", "1", key="late", send_within=30)
         quote = caught.value.quote
-        assert quote.ahead == 130
+        assert quote.ahead == 129
         assert quote.starts_at_ms > sim.now_ms() + 60_000
         with pytest.raises(UnknownKey):
             await scheduler.get("late")

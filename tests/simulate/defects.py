@@ -134,7 +134,7 @@ DEFECTS = (
     Defect(
         name="no gap between starts",
         file="pace.py",
-        sound="return max(0, self._started_at_ms + self.gap_ms(now_ms) - now_ms)",
+        sound="return max(0, free_ms - now_ms)",
         broken="return 0",
         seed=0,
     ),
