@@ -88,9 +88,9 @@ class InventoryGate:
         if shortage is None:
             shortage = Shortage(amount, 0, 0, 0, 0)
             self._shortages[_pool(entry)] = shortage
-        # Only a borrow that had waited says that the wait was too short. One that was under way when
-        # the asset ran out, and a smaller one that tries its luck, say nothing of that: twenty
-        # accounts that are refused at once would otherwise all wait for five minutes.
+        # Only a borrow that had waited says that the wait was too short. One that was under way
+        # when the asset ran out, and a smaller one that tries its luck, say nothing of that:
+        # twenty accounts that are refused at once would otherwise all wait for five minutes.
         has_waited = shortage.trying == entry.key and amount >= shortage.refused
         if has_waited or not shortage.wait_ms:
             shortage.wait_ms = _doubled(

@@ -11,7 +11,6 @@ LIVES = 1_000
 """More by `python -m tests.simulate --seeds N`."""
 
 RARE = {
-    "QUEUED to NOT_EXECUTED",
     "SENT to UNKNOWN",
     "UNKNOWN to QUEUED",
     "UNKNOWN to NOT_EXECUTED",

@@ -665,3 +665,26 @@ async def test_how_long_records_take_to_show_is_measured_and_kept(
         async with running(sim, journal=journal) as scheduler:
             again = await scheduler.status("main")
             assert again.record_delay_max_ms == status.record_delay_max_ms
+
+
+async def test_where_the_lane_is_the_pair_two_pairs_are_worked_on_at_once() -> None:
+    async with (
+        Simulator(port=None, lane="pair", processing_ms=1_000) as sim,
+        running(sim, limits=Limits(min_gap_ms=50)) as scheduler,
+    ):
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(
+            *(scheduler.borrow("main", "USDT", "1", symbol=s) for s in ("BTCUSDT", "ETHUSDT")),
+            scheduler.borrow("main", "USDT", "1"),
+        )
+        assert asyncio.get_running_loop().time() - began < 1.5
+        assert not sim.ledger.refusals()
+
+
+async def test_a_burst_limit_shapes_what_the_minute_would_allow_at_once() -> None:
+    limits = Limits(burst_weight=15_000, min_gap_ms=0)
+    async with Simulator(port=None, processing_ms=1) as sim, running(sim, limits=limits) as s:
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(s.borrow("main", "USDT", "1") for _ in range(20)))
+        # Ten at once, and then two a second, which is what the minute's weight comes to.
+        assert 4.5 < asyncio.get_running_loop().time() - began < 5.6

@@ -1,11 +1,12 @@
 """Writes that arrive together are committed together, and each still gets its own answer."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from scheduler.journal.group_commit import BATCH_MAX, Outcome, Work
+from scheduler.journal.group_commit import BATCH_MAX, GroupCommit, Outcome, Work
 from scheduler.journal.protocol import StaleVersion
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.journal.verify import verify
@@ -80,6 +81,17 @@ async def test_good_and_bad_writes_share_a_transaction(
         )
     (batch,) = batches
     assert [type(error) for _, error in batch] == [type(None), StaleVersion, type(None)]
+
+
+async def test_a_bug_in_a_commit_leaves_nobody_waiting() -> None:
+    def broken(works: list[Work]) -> list[Outcome]:
+        raise ZeroDivisionError
+
+    group = GroupCommit(ThreadPoolExecutor(1), broken)
+    writes = [group.write(lambda: None) for _ in range(3)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(result) for result in results] == [ZeroDivisionError] * 3
+    await group.wait_idle()
 
 
 @pytest.mark.real_time

@@ -107,6 +107,16 @@ async def test_an_error_of_the_file_in_mid_batch_leaves_nothing_of_the_batch(pat
         assert (await journal.add(new("one"))).seq == 1
 
 
+@pytest.mark.real_time
+async def test_a_closed_journal_has_no_thread_left(path: Path) -> None:
+    async with opened(path) as journal:
+        kept = await journal.add(new())
+    with pytest.raises(JournalUnavailable, match="it is closed"):
+        await journal.update(sent(kept), at_ms=NOW_MS)
+    with pytest.raises(JournalUnavailable, match="it is closed"):
+        await journal.get("k")
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [

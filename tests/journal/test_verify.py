@@ -175,15 +175,45 @@ def test_two_claims_on_one_transaction_are_found(filled: Path) -> None:
     ]
 
 
+def spoil(path: Path, name: str, old: bytes, new: bytes) -> None:
+    """Changes bytes in the first page of a table or index."""
+    with closing(sqlite3.connect(path)) as connection:
+        root = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (number,) = connection.execute(root, (name,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((number - 1) * 4096)
+        page = file.read(4096)
+        assert old in page
+        file.seek((number - 1) * 4096)
+        file.write(page.replace(old, new))
+
+
+def test_a_row_that_an_index_lost_is_found(filled: Path) -> None:
+    spoil(filled, "by_account", b"main", b"pain")
+    found = verify(str(filled))
+    assert "the file is damaged: row 1 missing from index by_account" in found
+
+
 def test_a_damaged_page_is_found(filled: Path) -> None:
+    spoil(filled, "history", b"QUEUED", bytes(6))
+    assert verify(str(filled)) != []
     with filled.open("r+b") as file:
-        file.seek(4 * 4096)
-        file.write(os.urandom(4096))
+        file.seek(4096)
+        file.write(os.urandom(4096 * 3))
     try:
         found = verify(str(filled))
     except JournalUnavailable as error:
         found = [str(error)]
     assert "damaged" in found[0] or "malformed" in found[0]
+
+
+def test_every_page_of_a_long_journal_is_looked_at(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.journal.verify.PAGE", 2)
+    assert verify(str(filled)) == []
+    damage(filled, "UPDATE entries SET attempts = -1")
+    assert len(verify(str(filled))) == 9
 
 
 async def die_contradicting(path: Path) -> None:

@@ -1,0 +1,146 @@
+"""The minute's weight: nearly all of it is used, and never more."""
+
+import pytest
+
+from .minute import (
+    FAR_MS,
+    NEAR_MS,
+    Spending,
+    at_any_moment,
+    burst,
+    busy,
+    evenly,
+    on_the_minute,
+    restarted,
+    thrice_a_minute,
+    urgent,
+)
+from .world import LIMIT
+
+MINUTES = 5.0
+"""Of each campaign here; an hour by the command."""
+
+WINDOWS = pytest.mark.parametrize("window", ["rolling", "fixed"])
+
+
+@WINDOWS
+@pytest.mark.parametrize("charge_refusals", [True, False], ids=["charged", "free"])
+@pytest.mark.parametrize(
+    ("answers", "headers_on_refusals"),
+    [("at_end", True), ("at_once", True), ("at_once", False)],
+    ids=["at the end", "at once", "at once, no headers on refusals"],
+)
+def test_alone_it_uses_nearly_everything_and_is_never_refused(
+    window: str, charge_refusals: bool, answers: str, headers_on_refusals: bool
+) -> None:
+    alone = busy(
+        MINUTES,
+        window=window,
+        charge_refusals=charge_refusals,
+        answers=answers,
+        headers_on_refusals=headers_on_refusals,
+        round_trip_ms=FAR_MS,
+    )
+    assert alone.most <= LIMIT
+    assert alone.refused == 0
+    assert alone.used() >= 0.99
+    assert alone.useful() >= 0.98  # what met -3007 was no use, where answers come at once
+
+
+@WINDOWS
+@pytest.mark.parametrize("answers", ["at_end", "at_once"])
+def test_nearby_it_is_the_same(window: str, answers: str) -> None:
+    alone = busy(MINUTES, window=window, answers=answers, round_trip_ms=NEAR_MS)
+    assert alone.most <= LIMIT
+    assert alone.refused == 0
+    assert alone.useful() >= 0.99
+
+
+@WINDOWS
+@pytest.mark.parametrize(
+    ("retry_after", "headers_on_refusals"),
+    [(True, True), (True, False), (False, True), (False, False)],
+    ids=["told how long", "told how long, no headers", "not told", "not told, no headers"],
+)
+@pytest.mark.parametrize("spending", [evenly, on_the_minute, thrice_a_minute])
+def test_beside_another_program_it_uses_nearly_all_that_is_left(
+    window: str, retry_after: bool, headers_on_refusals: bool, spending: Spending
+) -> None:
+    shared = busy(
+        4,
+        warm_up=2,
+        spending=spending,
+        window=window,
+        retry_after=retry_after,
+        headers_on_refusals=headers_on_refusals,
+    )
+    assert shared.most <= LIMIT
+    assert shared.useful() >= 0.9
+    assert shared.refused <= shared.minutes + shared.warm_up
+    assert shared.most_refused <= 2  # at the ends of two minutes that are less than 60 s apart
+    assert shared.banned == 0
+
+
+@WINDOWS
+@pytest.mark.parametrize("retry_after", [True, False], ids=["told how long", "not told"])
+def test_beside_a_program_that_keeps_no_hours_it_stays_clear_of_a_ban(
+    window: str, retry_after: bool
+) -> None:
+    """Two of the other's bursts can meet in one minute, so no client can know what it may use."""
+    shared = busy(8, spending=at_any_moment, window=window, retry_after=retry_after)
+    assert shared.most <= LIMIT
+    assert shared.useful() >= 0.6
+    assert shared.refused <= shared.minutes
+    assert shared.most_refused <= 3
+    assert shared.banned == 0
+
+
+@WINDOWS
+def test_with_the_default_reserve_it_uses_nearly_all_that_is_not_reserved(window: str) -> None:
+    kept_back = busy(MINUTES, reserve=6, window=window)
+    assert kept_back.most <= LIMIT - 6 * 1_500
+    assert kept_back.refused == 0
+    assert kept_back.useful(reserve=6) >= 0.99
+
+
+@WINDOWS
+@pytest.mark.parametrize("reserve", [0, 6])
+@pytest.mark.parametrize("round_trip_ms", [NEAR_MS, FAR_MS], ids=["near", "far"])
+def test_a_burst_takes_hardly_longer_than_the_budget_makes_it(
+    window: str, reserve: int, round_trip_ms: tuple[float, float]
+) -> None:
+    four_hundred = burst(400, reserve=reserve, window=window, round_trip_ms=round_trip_ms)
+    assert four_hundred.most <= LIMIT
+    assert four_hundred.refused == 0
+    assert four_hundred.took_s <= 1.02 * four_hundred.ideal_s
+
+
+@pytest.mark.parametrize("round_trip_ms", [NEAR_MS, FAR_MS], ids=["near", "far"])
+def test_an_urgent_repayment_starts_at_once_in_a_full_queue_and_a_spent_minute(
+    round_trip_ms: tuple[float, float],
+) -> None:
+    repaid = urgent(1_000, round_trip_ms=round_trip_ms)
+    assert repaid.spent == 114
+    assert repaid.waiting == 886
+    assert repaid.started_after_s <= 1.0
+    assert repaid.next_normal_after_s > 1.0  # so the minute was spent indeed
+    assert repaid.most <= LIMIT
+
+
+def test_the_reserve_holds_six_and_the_seventh_waits() -> None:
+    assert urgent(200, count=6, round_trip_ms=NEAR_MS).started_after_s <= 1.0
+    seventh = urgent(200, count=7, round_trip_ms=NEAR_MS)
+    assert seventh.started_after_s > 1.0
+    assert seventh.most <= LIMIT
+
+
+@WINDOWS
+@pytest.mark.parametrize("is_killed", [False, True], ids=["closed", "killed"])
+@pytest.mark.parametrize("every_s", [7.3, 25.0, 61.0])
+def test_a_new_process_knows_what_the_minute_has_seen(
+    window: str, is_killed: bool, every_s: float
+) -> None:
+    lives = restarted(4, every_s=every_s, is_killed=is_killed, window=window)
+    assert lives.most <= LIMIT
+    assert lives.refused == 0
+    assert lives.attempts >= 0.9 * 4 * 120
