@@ -1,7 +1,7 @@
 """How soon a scheduler is ready on a journal that has grown: `python -m benchmarks.recovery`.
 
-Ready means: the file is taken, everything unfinished is back in its queue, and submissions are taken.
-The simulated exchange is in the same process, so that no network stands in the way.
+Ready means: the file is taken, everything unfinished is back in its queue, and submissions are
+taken. The simulated exchange is in the same process, so that no network stands in the way.
 """
 
 import argparse

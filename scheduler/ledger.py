@@ -19,6 +19,9 @@ MARGIN_MS = 30
 """On top of every minute, for two clocks that run at slightly different speeds."""
 UNANSWERED_MS = 30_000
 """How long after its fence or its connection's end an unanswered attempt may still arrive."""
+RETRY_SLACK_MS = 1_000
+"""On top of what a refusal for weight says: it speaks of the room for one more request, and where
+refusals weigh, the refused one has just taken it."""
 QUIET_MIN_MS = 5_000
 """The shortest quiet after a refusal for weight that does not say how long it lasts."""
 
@@ -210,6 +213,6 @@ def limited_until_ms(retry_after_ms: int | None, now_ms: int, in_a_row: int) -> 
     """
     if retry_after_ms:
         least_ms = QUIET_MIN_MS << min(in_a_row - 1, 4) if in_a_row else 0
-        return now_ms + max(retry_after_ms, least_ms)
+        return now_ms + max(retry_after_ms + RETRY_SLACK_MS, least_ms)
     rest_ms = MINUTE_MS - now_ms % MINUTE_MS
     return now_ms + (max(rest_ms, QUIET_MIN_MS) << min(in_a_row, 4))

@@ -299,16 +299,16 @@ def test_a_refusal_that_does_not_say_for_how_long_lasts_to_the_end_of_the_minute
 @pytest.mark.parametrize(
     ("retry_after_ms", "in_a_row", "wait_ms"),
     [
-        pytest.param(1_000, 0, 1_000, id="a second"),
-        pytest.param(3 * 86_400_000, 0, 3 * 86_400_000, id="three days"),
+        pytest.param(1_000, 0, 2_000, id="a second"),
+        pytest.param(3 * 86_400_000, 0, 3 * 86_400_000 + 1_000, id="three days"),
         pytest.param(1_000, 1, 5_000, id="at least five where that was not enough"),
-        pytest.param(7_000, 1, 7_000, id="longer than that anyway"),
+        pytest.param(7_000, 1, 8_000, id="longer than that anyway"),
         pytest.param(7_000, 2, 10_000, id="twice as long the next time"),
         pytest.param(7_000, 9, 80_000, id="never more than sixteen times"),
-        pytest.param(3 * 86_400_000, 9, 3 * 86_400_000, id="three days are three days"),
+        pytest.param(3 * 86_400_000, 9, 3 * 86_400_000 + 1_000, id="three days are three days"),
     ],
 )
-def test_a_refusal_that_says_for_how_long_lasts_that_long(
+def test_a_refusal_that_says_for_how_long_lasts_that_long_and_a_second(
     retry_after_ms: int, in_a_row: int, wait_ms: int
 ) -> None:
     now_ms = MINUTE_START_MS + 20_000

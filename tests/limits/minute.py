@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ from .world import (
     killed_after,
     live,
     most_in_a_minute,
-    most_refusals_in_a_minute,
     opened,
     with_status,
 )
@@ -54,6 +54,8 @@ class Figures:
     """Answered with 429."""
     most_refused: int
     """In any 60 s."""
+    most_refused_by_clock: int
+    """In any clock minute of the exchange."""
     banned: int
     """Answered with 418."""
     others: int = 0
@@ -79,7 +81,7 @@ def figures(sim: Simulator, minutes: float, warm_up: float = 0.0, account: str =
     arrived = attempts(sim, account)
     from_s, until_s = warm_up * MINUTE_S, (warm_up + minutes) * MINUTE_S
     spent = [s for s in sim.ledger.foreign_spending if from_s <= s.loop_s < until_s]
-    booked = sim.ledger.booked(account)
+    booked, refused = sim.ledger.booked(account), with_status(arrived, 429)
     return Figures(
         minutes=minutes,
         attempts=sum(from_s <= a.loop_s < until_s for a in arrived),
@@ -87,8 +89,9 @@ def figures(sim: Simulator, minutes: float, warm_up: float = 0.0, account: str =
         most=most_in_a_minute(arrived),
         most_charged=sim.ledger.most_weight_in_a_minute(account, PATH),
         collisions=sim.ledger.refusals(account)[-3007],
-        refused=len(with_status(arrived, 429)),
-        most_refused=most_refusals_in_a_minute(arrived),
+        refused=len(refused),
+        most_refused=most_in_a_minute(refused) // REQUEST,
+        most_refused_by_clock=max(Counter(a.at_ms // 60_000 for a in refused).values(), default=0),
         banned=len(with_status(sim.ledger.arrivals, 418)),
         others=sum(s.weight for s in spent if s.account == account),
         warm_up=warm_up,

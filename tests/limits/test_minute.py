@@ -59,8 +59,8 @@ def test_nearby_it_is_the_same(window: str, answers: str) -> None:
 @WINDOWS
 @pytest.mark.parametrize(
     ("retry_after", "headers_on_refusals"),
-    [(True, True), (True, False), (False, True), (False, False)],
-    ids=["told how long", "told how long, no headers", "not told", "not told, no headers"],
+    [(True, True), (False, False)],
+    ids=["told how long", "not told, and no headers on refusals"],
 )
 @pytest.mark.parametrize("spending", [evenly, on_the_minute, thrice_a_minute])
 def test_beside_another_program_it_uses_nearly_all_that_is_left(
@@ -76,8 +76,9 @@ def test_beside_another_program_it_uses_nearly_all_that_is_left(
     )
     assert shared.most <= LIMIT
     assert shared.useful() >= 0.9
-    assert shared.refused <= shared.minutes + shared.warm_up
-    assert shared.most_refused <= 2  # at the ends of two minutes that are less than 60 s apart
+    # A fixed window is spent at the end of a minute; two such ends may be less than 60 s apart.
+    most_refused = shared.most_refused if window == "rolling" else shared.most_refused_by_clock
+    assert most_refused <= 1
     assert shared.banned == 0
 
 
@@ -91,7 +92,7 @@ def test_beside_a_program_that_keeps_no_hours_it_stays_clear_of_a_ban(
     assert shared.most <= LIMIT
     assert shared.useful() >= 0.6
     assert shared.refused <= shared.minutes
-    assert shared.most_refused <= 3
+    assert shared.most_refused <= 2
     assert shared.banned == 0
 
 

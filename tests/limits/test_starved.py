@@ -19,8 +19,8 @@ from .starved import (
     waiting_line,
 )
 
-REFILLS = {100.0: "35", 200.0: "60", 300.0: "1000"}
-UNTIL_S = 330.0
+REFILLS = {70.0: "35", 130.0: "60", 180.0: "1000"}
+UNTIL_S = 210.0
 WAITING = {
     "the same": ["10"] * 20,
     "more and more": [str(amount) for amount in range(10, 30)],
@@ -106,7 +106,7 @@ def test_where_the_inventory_call_promises_too_much_tries_get_rarer() -> None:
 
 def test_cross_and_isolated_inventory_are_apart() -> None:
     isolated = [
-        Job(DRAINED_S + 2 + number, f"a{number:02}", "BORROW", SCARCE, "7", PAIR)
+        Job(DRAINED_S + 2 + number, f"a{number:02}", "BORROW", SCARCE, "20", PAIR)
         for number in range(5)
     ]
     line = waiting_line(["10"] * 5, DRAINED_S + 1, 0.1)
@@ -119,7 +119,7 @@ def test_cross_and_isolated_inventory_are_apart() -> None:
 
 def test_isolated_inventory_runs_out_by_itself_too() -> None:
     isolated = [
-        Job(DRAINED_S + 2, f"a{number:02}", "BORROW", SCARCE, "7", PAIR) for number in range(5)
+        Job(DRAINED_S + 2, f"a{number:02}", "BORROW", SCARCE, "20", PAIR) for number in range(5)
     ]
     line = waiting_line(["10"] * 5, DRAINED_S + 1, 0.1)
     life = starve([*line, *isolated], {100.0: "1000"}, is_isolated=True)

@@ -1,5 +1,6 @@
 """Being told to stop: who stops, for how long, and that everything goes on afterwards."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from scheduler import State
 from scheduler.simulator import Simulator
 
+from .starved import INVENTORY
 from .stops import (
     ACCOUNTS,
     Garbled,
@@ -17,10 +19,12 @@ from .stops import (
     stopped_then_restarted,
     told_to_stop,
 )
-from .world import PATH, attempts, with_status
+from .world import PATH, World, attempts, with_status
 
 ROUND_TRIP_S = 0.01
-"""More than the longest of these campaigns, in which accounts are near."""
+"""More than the longest here."""
+SLACK_S = 1
+"""On top of the Retry-After of a 429."""
 
 RETRY_AFTER = pytest.mark.parametrize("retry_after", [True, False], ids=["told", "not told"])
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["closed", "killed"])
@@ -51,7 +55,7 @@ def test_one_accounts_429_leaves_the_others_running(
         fail_next("429", account="a"), lasts_s=120, transport=transport, retry_after=retry_after
     )
     # The trouble begins 40 s into a clock minute.
-    wait_s = 60 if retry_after else 20
+    wait_s = 60 + SLACK_S if retry_after else 20
     assert wait_s - ROUND_TRIP_S <= life.longest_wait_s("a") <= wait_s + 1.5
     assert max(life.longest_wait_s(account) for account in "bc") < 1.5
     assert life.statuses["a"].next_start.starts_at_ms - life.told_ms == pytest.approx(
@@ -137,6 +141,22 @@ def test_a_ban_that_is_learnt_from_a_look_stops_everything_too() -> None:
 def test_a_ban_that_is_learnt_from_a_clock_sample_stops_everything_too() -> None:
     life = told_to_stop(fail_next("418", path="GET /api/v3/time"), lasts_s=200)
     assert_silence(life, 418, 120)
+    assert_all_confirmed(life)
+
+
+def test_nobody_asks_for_the_inventory_of_a_starved_asset_during_a_ban() -> None:
+    async def starve_and_ban(world: World) -> None:
+        world.sim.drain("BTC")
+        await world.scheduler.submit("b", "BORROW", "BTC", "1", key="starved", send_within=900)
+        await asyncio.sleep(5)
+        world.sim.fail_next("418", account="a")
+
+    life = told_to_stop(starve_and_ban, lasts_s=300)
+    assert_silence(life, 418, 120)
+    began_s = refused_at_s(life, 418)
+    questions = [a.loop_s for a in life.sim.ledger.arrivals if a.path == INVENTORY]
+    assert min(questions) < began_s
+    assert max(questions) > began_s + 120
     assert_all_confirmed(life)
 
 

@@ -169,8 +169,3 @@ def most_in_a_minute(arrivals: list[Arrival]) -> int:
 
 def with_status(arrivals: list[Arrival], status: int) -> list[Arrival]:
     return [arrival for arrival in arrivals if arrival.status == status]
-
-
-def most_refusals_in_a_minute(arrivals: list[Arrival]) -> int:
-    """The most 429s in any 60 s."""
-    return most_in_a_minute(with_status(arrivals, 429)) // REQUEST
