@@ -21,9 +21,18 @@ class ExchangeProcess:
 
     def statistics(self) -> dict[str, Any]:
         """The counts and sums of its ledger."""
-        with urllib.request.urlopen(f"{self.base_url}/simulator/ledger", timeout=10) as reply:
-            statistics: dict[str, Any] = json.load(reply)["statistics"]
+        statistics: dict[str, Any] = self._ledger("")["statistics"]
         return statistics
+
+    def ledger(self) -> dict[str, Any]:
+        """All of it: statistics, transactions, and every request that arrived."""
+        return self._ledger("?arrivals")
+
+    def _ledger(self, query: str) -> dict[str, Any]:
+        url = f"{self.base_url}/simulator/ledger{query}"
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            ledger: dict[str, Any] = json.load(reply)
+        return ledger
 
     def control(self, call: str, **arguments: Any) -> None:
         """Call one of the simulator's handles."""

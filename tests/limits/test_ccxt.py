@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-import ccxt.async_support as ccxt  # type: ignore[import-untyped]
+import ccxt.async_support as ccxt
 import pytest
 
 from scheduler.simulator import Simulator

@@ -1,0 +1,50 @@
+"""One client at one work, in a process of its own; started by `python -m benchmarks.side_by_side`.
+
+Reads the venue and the work's name from standard input, so that no key stands in the process list,
+and prints what the client was told.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+
+from .clients import client
+from .told import UNKNOWN, Told
+from .venue import Keys, Venue
+from .work import works
+
+
+async def _run(order: dict[str, object], venue: Venue) -> dict[str, object]:
+    work = works(int(str(order["size"])))[str(order["work"])]
+    run = client(str(order["client"]))
+    told: list[Told | None] = [None] * len(work.asks)
+    cpu_s, began_s = _cpu_s(), time.perf_counter()
+    try:
+        async with asyncio.timeout(work.patience_s):
+            await run(venue, work.asks, told)
+    except TimeoutError:
+        pass  # what it was told by then is its result
+    took_s = time.perf_counter() - began_s
+    return {
+        "took_s": took_s,
+        "cpu_s": _cpu_s() - cpu_s,
+        "told": [[t.says, t.tran_id, t.code] for t in (t or UNKNOWN for t in told)],
+    }
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    order = json.load(sys.stdin)
+    accounts = {name: Keys(**keys) for name, keys in order["accounts"].items()}
+    venue = Venue(base_url=order["base_url"], accounts=accounts, directory=order["directory"])
+    json.dump(asyncio.run(_run(order, venue)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
