@@ -5,8 +5,6 @@ is an argument, the answer is a new entry and what to do next. The diagram in th
 from the table `MOVES`, which a test holds against `advance`.
 """
 
-from dataclasses import replace
-
 from . import refusals
 from .events import (
     Accepted,
@@ -32,7 +30,7 @@ from .events import (
     Started,
     StopAccount,
 )
-from .model import Answer, Attempt, Entry, Evidence, Outcome, State, Transaction
+from .model import Answer, Attempt, Entry, Evidence, Outcome, State, Transaction, revised
 from .policy import Policy
 from .reconcile import candidates
 from .refusals import Disposition
@@ -115,10 +113,10 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
         case State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED, LookUpFailed(reason):
             return _look_again(entry, policy, now_ms, reason, failed=True), Settle()
         case State.UNKNOWN | State.UNRESOLVED, Resolved(State.CONFIRMED, int() as tran_id, why):
-            entry = replace(_unrefused(entry), tran_id=tran_id)
+            entry = revised(_unrefused(entry), tran_id=tran_id)
             return _final(entry, State.CONFIRMED, now_ms, "operator", why), Finish()
         case State.UNKNOWN | State.UNRESOLVED, Resolved(State.NOT_EXECUTED, None, why):
-            entry = replace(entry, tran_id=None)
+            entry = revised(entry, tran_id=None)
             return _final(entry, State.NOT_EXECUTED, now_ms, "operator", why), Finish()
 
         case State.NOT_EXECUTED | State.CONFIRMED, Contradicted(detail):
@@ -126,7 +124,7 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
             return _next(_noted(entry, now_ms, "record", detail), entry.state), None
         case State.CONFIRMED, ClaimLost(claimant):
             why = f"its transaction {entry.tran_id} was answered to {claimant}"
-            entry = replace(entry, tran_id=None, finished_at_ms=None)
+            entry = revised(entry, tran_id=None, finished_at_ms=None)
             return _search(_noted(entry, now_ms, "journal", why), policy, now_ms), Settle()
     raise AssertionError(f"{type(event).__name__} cannot happen in {entry.state}")
 
@@ -146,12 +144,12 @@ def was_matched(entry: Entry) -> bool:
 
 
 def _acknowledged(entry: Entry, tran_id: int, now_ms: int) -> Entry:
-    entry = replace(_unrefused(_ended(entry, Outcome.ANSWERED, now_ms)), tran_id=tran_id)
+    entry = revised(_unrefused(_ended(entry, Outcome.ANSWERED, now_ms)), tran_id=tran_id)
     return _final(entry, State.CONFIRMED, now_ms, "reply", f"tranId {tran_id}")
 
 
 def _accepted(entry: Entry, tran_id: int, policy: Policy, now_ms: int) -> Entry:
-    entry = replace(_unrefused(_ended(entry, Outcome.ANSWERED, now_ms)), tran_id=tran_id)
+    entry = revised(_unrefused(_ended(entry, Outcome.ANSWERED, now_ms)), tran_id=tran_id)
     entry = _noted(entry, now_ms, "reply", f"tranId {tran_id}")
     return _next(
         entry,
@@ -164,7 +162,7 @@ def _accepted(entry: Entry, tran_id: int, policy: Policy, now_ms: int) -> Entry:
 
 def _refused(entry: Entry, event: Refused, policy: Policy, now_ms: int) -> tuple[Entry, Action]:
     entry = _ended(entry, Outcome.ANSWERED, now_ms)
-    entry = replace(entry, answer=event.answer, advice=refusals.advice(event.answer))
+    entry = revised(entry, answer=event.answer, advice=refusals.advice(event.answer))
     said = f"{event.answer.code} {event.answer.message}"
     match event.disposition:
         case Disposition.TERMINAL:
@@ -205,7 +203,7 @@ def _unknown(
     entry: Entry, answer: Answer | None, reason: str, policy: Policy, now_ms: int
 ) -> Entry:
     # A refusal of an earlier attempt says nothing of this one.
-    entry = replace(_ended(entry, Outcome.LOST, now_ms), answer=answer, advice=None)
+    entry = revised(_ended(entry, Outcome.LOST, now_ms), answer=answer, advice=None)
     entry = _noted(entry, now_ms, "lost", f"no answer: {reason}")
     return _search(entry, policy, now_ms)
 
@@ -233,13 +231,13 @@ def _look_for_lost(
         return _needs_person(entry, why, now_ms), Settle()
     match found:
         case [Transaction(status="CONFIRMED") as record]:
-            entry = replace(_unrefused(entry), tran_id=record.tran_id)
+            entry = revised(_unrefused(entry), tran_id=record.tran_id)
             said = f"txId {record.tran_id} CONFIRMED at {record.timestamp_ms}"
             return _final(entry, State.CONFIRMED, now_ms, "record", said), Finish()
         case [Transaction(status="FAILED") as record]:
             return _absent(entry, look, policy, now_ms, failed=record)
         case [record]:
-            entry = replace(entry, absent_at_ms=None)
+            entry = revised(entry, absent_at_ms=None)
             return _look_again(entry, policy, now_ms, f"txId {record.tran_id} pending"), Settle()
     return _absent(entry, look, policy, now_ms)
 
@@ -262,7 +260,7 @@ def _absent(
     if entry.absent_at_ms is None:
         first = _noted(entry, look.as_of_ms, "look", what)
         again_ms = now_ms + policy.look_apart_ms
-        first = replace(first, absent_at_ms=look.as_of_ms, look_not_before_ms=again_ms)
+        first = revised(first, absent_at_ms=look.as_of_ms, look_not_before_ms=again_ms)
         return _next(first, entry.state), Settle()
     if look.as_of_ms < entry.absent_at_ms + policy.look_apart_ms:
         return _look_again(entry, policy, now_ms, what), Settle()
@@ -271,9 +269,9 @@ def _absent(
     if failed is None and entry.kind in policy.resends and now_ms < entry.deadline_ms:
         # Its latest answer belongs to an attempt that is over; running out of time now means
         # NOT_EXECUTED, not that refusal.
-        entry = replace(_unrefused(_settled(entry)), was_absent=True)
+        entry = revised(_unrefused(_settled(entry)), was_absent=True)
         return _next(entry, State.QUEUED), Release()
-    entry = replace(_settled(entry), was_absent=True)
+    entry = revised(_settled(entry), was_absent=True)
     return _next(entry, State.NOT_EXECUTED, finished_at_ms=now_ms), Finish()
 
 
@@ -295,7 +293,7 @@ def _look_again(
     entry: Entry, policy: Policy, now_ms: int, why: str, *, failed: bool = False
 ) -> Entry:
     """The same entry with its next look set, or UNRESOLVED once that has gone on for too long."""
-    entry = replace(entry, look_not_before_ms=_next_look_ms(entry, policy, now_ms, failed))
+    entry = revised(entry, look_not_before_ms=_next_look_ms(entry, policy, now_ms, failed))
     since_ms = entry.searching_since_ms
     assert since_ms is not None
     is_acknowledged = entry.tran_id is not None and not failed
@@ -335,7 +333,7 @@ def _needs_person(entry: Entry, why: str, now_ms: int) -> Entry:
 
 def _next(entry: Entry, state: State, **changes: object) -> Entry:
     assert state is entry.state or state in MOVES[entry.state], f"{entry.state} to {state}"
-    return replace(entry, state=state, version=entry.version + 1, **changes)  # type: ignore[arg-type]
+    return revised(entry, state=state, version=entry.version + 1, **changes)
 
 
 def _final(entry: Entry, state: State, now_ms: int, source: str, detail: str) -> Entry:
@@ -344,11 +342,11 @@ def _final(entry: Entry, state: State, now_ms: int, source: str, detail: str) ->
 
 
 def _unrefused(entry: Entry) -> Entry:
-    return replace(entry, answer=None, advice=None)
+    return revised(entry, answer=None, advice=None)
 
 
 def _settled(entry: Entry) -> Entry:
-    return replace(
+    return revised(
         entry,
         looks=0,
         absent_at_ms=None,
@@ -359,7 +357,7 @@ def _settled(entry: Entry) -> Entry:
 
 
 def _noted(entry: Entry, at_ms: int, source: str, detail: str) -> Entry:
-    return replace(
+    return revised(
         entry, evidence=(*entry.evidence, Evidence(at_ms=at_ms, source=source, detail=detail))
     )
 
@@ -367,4 +365,4 @@ def _noted(entry: Entry, at_ms: int, source: str, detail: str) -> Entry:
 def _ended(entry: Entry, outcome: Outcome, now_ms: int) -> Entry:
     attempt: Attempt | None = entry.attempt
     assert attempt is not None
-    return replace(entry, attempt=replace(attempt, outcome=outcome, ended_at_ms=now_ms))
+    return revised(entry, attempt=revised(attempt, outcome=outcome, ended_at_ms=now_ms))

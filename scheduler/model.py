@@ -7,7 +7,7 @@ Every value here is frozen. Times are epoch milliseconds of the exchange's clock
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 
 class Kind(StrEnum):
@@ -114,7 +114,7 @@ class Outcome(StrEnum):
     NEVER_LEFT = "NEVER_LEFT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One signature and at most one HTTP request.
 
@@ -159,7 +159,7 @@ class Evidence:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A submission and everything known of it: one row of the journal.
 
@@ -263,6 +263,18 @@ class Entry:
         return None if self.answer is None else self.answer.message
 
 
+Revisable = TypeVar("Revisable", "Entry", "Attempt")
+
+
+def revised(value: Revisable, **changes: object) -> Revisable:
+    """A copy with some fields changed: `dataclasses.replace` at a tenth of its cost, which a life
+    pays a dozen times. It is why the two have no slots."""
+    assert changes.keys() <= value.__dict__.keys(), f"{changes.keys()} of {type(value).__name__}"
+    new = object.__new__(type(value))
+    new.__dict__.update(value.__dict__, **changes)
+    return new
+
+
 class Asked(Protocol):
     """What is asked of the exchange's records: a kind, an asset, a pair."""
 
@@ -310,7 +322,7 @@ class Alarm:
     key: str | None
     cause: str
     """`unresolved`, `late_record`, `failed_record`, `slow_record`, `claim_conflict`,
-    `shared_account`, `account_stopped`, `address_banned` or `journal`."""
+    `shared_account`, `account_stopped`, `key_permissions`, `address_banned` or `journal`."""
     message: str
 
 

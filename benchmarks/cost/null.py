@@ -8,16 +8,19 @@ from scheduler.wire import HttpReply, HttpRequest
 
 
 class NullTransport:
-    """Answers what a scheduler has to ask; `is_open` lets borrows through."""
+    """Answers what a scheduler has to ask; borrows only while it is open."""
 
-    def __init__(self, *, is_open: bool = True) -> None:
+    def __init__(self) -> None:
         self._tran_ids = count(1)
         self._may_answer = asyncio.Event()
-        if is_open:
-            self._may_answer.set()
+        self._may_answer.set()
 
     def open(self) -> None:
         self._may_answer.set()
+
+    def close(self) -> None:
+        """Keep whoever borrows waiting."""
+        self._may_answer.clear()
 
     async def send(self, request: HttpRequest) -> HttpReply:
         if request.method == "POST":

@@ -1,9 +1,8 @@
 """A journal in memory: the contract without the durability, for tests and for trying things out."""
 
 import bisect
-from dataclasses import replace
 
-from ..model import Entry, Kind, Outcome, State
+from ..model import Entry, Kind, Outcome, State, revised
 from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
 from .rows import history_detail, past_attempt
 
@@ -32,7 +31,7 @@ class MemoryJournal:
         known = self._entries.get(entry.key)
         if known is not None:
             return known
-        kept = replace(entry, seq=len(self._in_order) + 1)
+        kept = revised(entry, seq=len(self._in_order) + 1)
         self._in_order.append(kept)
         self._keep(kept, kept.submitted_at_ms)
         return kept
