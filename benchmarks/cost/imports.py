@@ -1,4 +1,4 @@
-"""What importing the package costs: `python -m benchmarks.cost.imports`, against `import aiohttp`."""
+"""What importing the package costs: `python -m benchmarks.cost.imports`, beside aiohttp's own."""
 
 import argparse
 import json

@@ -39,7 +39,7 @@ DEFECTS = (
         name="one look proves absence",
         file="lifecycle.py",
         sound="if entry.absent_at_ms is None:",
-        broken="entry = replace(entry, absent_at_ms=entry.absent_at_ms or 0)\n    if False:",
+        broken="entry = revised(entry, absent_at_ms=entry.absent_at_ms or 0)\n    if False:",
         seed=821,
     ),
     Defect(
@@ -80,7 +80,7 @@ DEFECTS = (
     Defect(
         name="a PENDING record counts as none",
         file="lifecycle.py",
-        sound="""            entry = replace(entry, absent_at_ms=None)
+        sound="""            entry = revised(entry, absent_at_ms=None)
             return _look_again(entry, policy, now_ms, f"txId {record.tran_id} pending"), Settle()
 """,
         broken="""            pass
