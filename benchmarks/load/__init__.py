@@ -1,0 +1,1 @@
+"""Load for a running sidecar, from outside, as programs in other languages would make it."""
