@@ -6,6 +6,7 @@ taken. The simulated exchange is in the same process, so that no network stands 
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -45,12 +46,18 @@ def main() -> int:
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--unfinished", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3, help="the median is printed (3)")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args()
+    starts = []
     for entries in options.entries:
         unfinished = min(entries, options.unfinished)
         runs = sorted(asyncio.run(measure(entries, unfinished)) for _ in range(options.runs))
-        median_s = runs[len(runs) // 2]
-        print(f"{entries:9,} entries, {unfinished:,} unfinished: ready in {median_s:.3f} s")
+        ready_s = round(runs[len(runs) // 2], 4)
+        starts.append({"entries": entries, "unfinished": unfinished, "ready_s": ready_s})
+        if not options.json:
+            print(f"{entries:9,} entries, {unfinished:,} unfinished: ready in {ready_s:.3f} s")
+    if options.json:
+        print(json.dumps({"starts": starts}))
     return 0
 
 

@@ -92,7 +92,7 @@ def main() -> int:
     )
     parser.add_argument("--size", type=int, default=100, help="borrows in the plain burst (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the exchange (0)")
-    parser.add_argument("--json", action="store_true", help="a line of JSON a score")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args()
     try:
         results = asyncio.run(run(options))
@@ -100,9 +100,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     if options.json:
-        for _, found in results:
-            for score in found:
-                print(json.dumps(asdict(score)))
+        works_done = [
+            {"name": work.name, "says": work.says, "scores": [asdict(score) for score in found]}
+            for work, found in results
+        ]
+        print(json.dumps(works_done))
     else:
         _print(results)
     return 0
