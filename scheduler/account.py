@@ -1,10 +1,14 @@
 """An account as its owner configures it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from .errors import ConfigurationError
+
+NAME_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ -, first a letter or digit"
 
 
 class AccountLike(Protocol):
@@ -31,7 +35,7 @@ class Account:
     """One margin account and the key that acts for it. Secrets stay out of its repr."""
 
     name: str
-    """Its identity in the journal; 1 to 64 of `A-Z a-z 0-9 . _ -`."""
+    """Its identity in the journal; 1 to 64 of `A-Z a-z 0-9 . _ -`, first a letter or digit."""
     api_key: str = field(kw_only=True, repr=False)
     secret: str = field(kw_only=True, repr=False)
     """An HMAC secret, or a PEM private key (RSA or Ed25519)."""
@@ -51,7 +55,12 @@ def checked_accounts(accounts: Iterable[AccountLike]) -> dict[str, AccountLike]:
     """The accounts by name. Raises ConfigurationError."""
     by_name: dict[str, AccountLike] = {}
     keys: dict[str, str] = {}
+    uids: dict[int, str] = {}
     for account in accounts:
+        if not NAME_FORM.fullmatch(account.name):
+            raise ConfigurationError(
+                f"accounts: {account.name!r} is no name; a name is {NAME_RULE}"
+            )
         if account.name in by_name:
             raise ConfigurationError(f"accounts: {account.name} is there twice")
         if account.api_key in keys:
@@ -62,8 +71,14 @@ def checked_accounts(accounts: Iterable[AccountLike]) -> dict[str, AccountLike]:
             raise ConfigurationError(f"accounts.{account.name}.confirm: must be reply or record")
         if account.lane not in {"account", "pair"}:
             raise ConfigurationError(f"accounts.{account.name}.lane: must be account or pair")
+        if account.uid in uids:
+            raise ConfigurationError(
+                f"accounts: {uids[account.uid]} and {account.name} have the same uid"
+            )
         by_name[account.name] = account
         keys[account.api_key] = account.name
+        if account.uid is not None:
+            uids[account.uid] = account.name
     if not by_name:
         raise ConfigurationError("accounts: none is configured")
     return by_name

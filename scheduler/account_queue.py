@@ -84,6 +84,11 @@ class AccountQueue:
         """How many of this priority wait."""
         return self._counts[priority]
 
+    def oldest(self) -> Entry | None:
+        """The earliest submission that waits."""
+        heads = (head for priority in Priority for head in self._heads(priority))
+        return min(heads, key=_seq, default=None)
+
     def entries(self) -> Iterator[Entry]:
         """The waiting submissions, in no particular order."""
         return iter(self._queued.values())

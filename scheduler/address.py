@@ -19,6 +19,8 @@ each in a row."""
 BAN_WAIT_MAX_MS = 3 * 24 * 60 * 60_000
 """The longest ban there is."""
 MINUTE_MS = 60_000
+HALVED = frozenset({"/api"})
+"""Budgets that are half as large as those of a call under /sapi."""
 
 
 class Purpose(Enum):
@@ -93,7 +95,7 @@ class Address:
             return 0
         while spent and spent[0][0] <= steady_ms:
             self._sums[path] -= heapq.heappop(spent)[1]
-        if self._sums[path] + weight <= self._limit * purpose.value or not spent:
+        if self._sums[path] + weight <= self._limit_of(path) * purpose.value or not spent:
             return 0
         return max(1, spent[0][0] - steady_ms)
 
@@ -103,7 +105,10 @@ class Address:
 
     def exhaust(self, path: str, retry_after_ms: int | None, steady_ms: int) -> None:
         """The exchange refused a read of this endpoint for weight: none more before it says so."""
-        self._spend(path, int(self._limit), steady_ms + (retry_after_ms or MINUTE_MS))
+        self._spend(path, int(self._limit_of(path)), steady_ms + (retry_after_ms or MINUTE_MS))
+
+    def _limit_of(self, path: str) -> float:
+        return self._limit / 2 if path in HALVED else self._limit
 
     def _spend(self, path: str, weight: int, until_ms: int) -> None:
         heapq.heappush(self._spent.setdefault(path, []), (until_ms, weight))

@@ -7,6 +7,7 @@ a known code did not, and everything that is not on the list may have happened.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
@@ -28,13 +29,51 @@ class Endpoint:
     path: str
     weight: int
     counts_by: str
-    """`UID`: per account. `IP`: per address."""
+    """`UID`: per account. `IP`: per address. `API`: per address, with everything under /api."""
+
+    @property
+    def budget(self) -> str:
+        """What shares a minute's weight with it: each call under /sapi has one of its own."""
+        return API if self.counts_by == "API" else self.path
 
 
+class Access(Enum):
+    """What a call asks of whoever makes it."""
+
+    ANYBODY = "nothing"
+    KEY = "a key"
+    SIGNED = "a key and a signature"
+
+
+API = "/api"
 BORROW_REPAY = Endpoint("POST", "/sapi/v1/margin/borrow-repay", 1500, "UID")
 RECORDS = Endpoint("GET", "/sapi/v1/margin/borrow-repay", 10, "IP")
 INVENTORY = Endpoint("GET", "/sapi/v1/margin/available-inventory", 50, "UID")
-TIME = Endpoint("GET", "/api/v3/time", 1, "IP")
+TIME = Endpoint("GET", "/api/v3/time", 1, "API")
+ACCOUNT = Endpoint("GET", "/api/v3/account", 20, "API")
+RESTRICTIONS = Endpoint("GET", "/sapi/v1/account/apiRestrictions", 1, "IP")
+
+PASSED: Mapping[tuple[str, str], tuple[Endpoint, Access]] = {
+    (endpoint.method, endpoint.path): (endpoint, access)
+    for endpoint, access in (
+        (RECORDS, Access.SIGNED),
+        (INVENTORY, Access.SIGNED),
+        (Endpoint("GET", "/sapi/v1/margin/maxBorrowable", 750, "UID"), Access.SIGNED),
+        (Endpoint("GET", "/sapi/v1/margin/account", 10, "IP"), Access.SIGNED),
+        (Endpoint("GET", "/sapi/v1/margin/isolated/account", 10, "IP"), Access.SIGNED),
+        (Endpoint("GET", "/sapi/v1/capital/config/getall", 10, "IP"), Access.SIGNED),
+        (Endpoint("GET", "/sapi/v1/margin/allAssets", 1, "IP"), Access.KEY),
+        (Endpoint("GET", "/sapi/v1/margin/allPairs", 1, "IP"), Access.KEY),
+        (Endpoint("GET", "/sapi/v1/margin/isolated/allPairs", 1, "IP"), Access.KEY),
+        (Endpoint("GET", "/sapi/v1/system/status", 1, "IP"), Access.ANYBODY),
+        (Endpoint("GET", "/api/v3/ping", 1, "API"), Access.ANYBODY),
+        (Endpoint("GET", "/api/v3/exchangeInfo", 20, "API"), Access.ANYBODY),
+        (TIME, Access.ANYBODY),
+    )
+}
+"""Reads that other programs may make through the scheduler."""
+
+BASE_URL = "https://api.binance.com"
 
 TRAN_ID_MAX = 2**63 - 1
 RETRY_AFTER_MAX_MS = 3 * 86_400_000
@@ -56,6 +95,18 @@ class Credentials:
 
     def __repr__(self) -> str:
         return "<Credentials>"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a key may do, as far as it matters here."""
+
+    may_borrow: bool
+    """`enableMargin`: borrow, repay and transfer on margin accounts."""
+    may_withdraw: bool
+    """`enableWithdrawals`: nothing here needs it."""
+    is_address_bound: bool
+    """`ipRestrict`: it is good for nothing from any other address."""
 
 
 # Requests
@@ -123,8 +174,45 @@ def inventory_request(
     return _signed_get(INVENTORY, parameters, timestamp_ms, credentials)
 
 
+def account_request(timestamp_ms: int, credentials: Credentials) -> HttpRequest:
+    return _signed_get(ACCOUNT, {}, timestamp_ms, credentials)
+
+
+def restrictions_request(timestamp_ms: int, credentials: Credentials) -> HttpRequest:
+    return _signed_get(RESTRICTIONS, {}, timestamp_ms, credentials)
+
+
 def time_request() -> HttpRequest:
     return HttpRequest(method=TIME.method, path=TIME.path)
+
+
+def passed_request(
+    method: str,
+    path: str,
+    parameters: Mapping[str, str],
+    *,
+    credentials: Credentials | None,
+    timestamp_ms: int | None,
+    reply_max_bytes: int,
+) -> HttpRequest:
+    """Another program's call in the name of an account; stamped and signed if there is a
+    timestamp. What it was stamped and signed with before must be gone."""
+    form = _encoded(parameters)
+    if credentials is not None and timestamp_ms is not None:
+        form = f"{form}&timestamp={timestamp_ms}".removeprefix("&")
+        form += f"&signature={credentials.signer.sign(form.encode('ascii'))}"
+    headers = {} if credentials is None else {"X-MBX-APIKEY": credentials.api_key}
+    is_form = method in {"POST", "PUT"}
+    if is_form:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    return HttpRequest(
+        method=method,
+        path=path,
+        query="" if is_form else form,
+        headers=headers,
+        body=form.encode("ascii") if is_form else b"",
+        reply_max_bytes=reply_max_bytes,
+    )
 
 
 # Replies
@@ -175,6 +263,24 @@ def server_time_ms(reply: HttpReply) -> int:
     if type(value) is not int or value <= 0:
         raise BadReply("no serverTime in the reply")
     return value
+
+
+def uid(reply: HttpReply) -> int:
+    """Which account the key belongs to. Raises BadReply."""
+    value = _read(reply).get("uid")
+    if type(value) is not int or value <= 0:
+        raise BadReply("no uid in the reply")
+    return value
+
+
+def permissions(reply: HttpReply) -> Permissions:
+    """What the key may do. Raises BadReply."""
+    answer = _read(reply)
+    margin, withdrawals = answer.get("enableMargin"), answer.get("enableWithdrawals")
+    address = answer.get("ipRestrict")
+    if not (type(margin) is type(withdrawals) is type(address) is bool):
+        raise BadReply("no permissions in the reply")
+    return Permissions(margin, withdrawals, address)
 
 
 def inventory(reply: HttpReply) -> Mapping[str, Decimal]:
@@ -252,7 +358,9 @@ def _signed_get(
 
 def _encoded(parameters: Mapping[str, str]) -> str:
     """Percent-encoded before it is signed, as the exchange requires since 2026-01."""
-    return "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
+    return "&".join(
+        f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters.items()
+    )
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

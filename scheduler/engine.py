@@ -22,9 +22,11 @@ from .gatekeeper import Gatekeeper
 from .inventory import InventoryGate
 from .journal import Journal
 from .model import Alarm, Entry
+from .passage import Passage
 from .policy import Limits, Policy
 from .reader import Reader
 from .signing import signer
+from .startup import FIRST_LOOK_S, KeyQuestions, Startup
 from .timekeeper import Timekeeper
 from .transport import Transport
 from .visibility import VisibilityProbe
@@ -66,7 +68,18 @@ class Engine:
         self.clock = Clock()
         self._address = Address(limits, self._on_address_closed)
         self._reader = Reader(transport, self.clock, self._address)
+        self.passage = Passage(self._reader, self.clock)
         self.timekeeper = Timekeeper(self._reader, self.clock)
+        self._startup = Startup(
+            accounts,
+            credentials,
+            KeyQuestions(self._reader, self.clock),
+            journal,
+            self._alarm_of,
+        )
+        self._is_checked = False
+        self._clock_is_set = asyncio.Event()
+        self._stopped: set[str] = set()
         self._gate = InventoryGate(policy)
         self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
         self._auditor = Auditor(journal, self.clock, self.worker)
@@ -98,8 +111,12 @@ class Engine:
         self._marks = await self._journal.marks()
         marks.close_again(self._address, self._marks)
         unfinished = await self._unfinished()
+        self._startup.recall(self._marks)
         with anyio.move_on_after(FIRST_SAMPLE_S):
             await self.timekeeper.sample()
+        if self.clock.is_set:
+            await self._look_at_accounts()
+        self._startup.check()
         running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._supervisor = asyncio.create_task(
             self._supervise(unfinished, running), name="margin-scheduler"
@@ -126,6 +143,7 @@ class Engine:
                 tasks.start_soon(self.timekeeper.run, self._on_clock_set, name="clock")
                 tasks.start_soon(self._gatekeeper.run, name="inventory")
                 tasks.start_soon(self._auditor.run, name="auditor")
+                tasks.start_soon(self._keep_looking_at_accounts, name="startup")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
                 self.is_running = True
@@ -141,6 +159,11 @@ class Engine:
             # waiting for it.
             self.is_running = False
             self._watchers.close()
+
+    async def ended(self) -> None:
+        """Wait until nothing runs any more: it was stopped, or one of the tasks died."""
+        if self._supervisor is not None:
+            await asyncio.wait([self._supervisor])
 
     async def land(self) -> None:
         """Start nothing more, and wait until nothing is in the air."""
@@ -191,12 +214,44 @@ class Engine:
             shared=self._shared,
         )
         self._workers[name] = worker
+        if not self._is_checked:
+            worker.standing.hold_unchecked()
         worker.start(self.tasks, unfinished)
         return worker
 
     # What concerns all of them
 
+    @property
+    def address(self) -> Address:
+        """What the exchange holds against this machine."""
+        return self._address
+
+    async def _look_at_accounts(self) -> None:
+        """Give the exchange its time to say whose keys these are; what it does not say is asked
+        again later, and meanwhile the accounts work."""
+        with anyio.move_on_after(FIRST_LOOK_S):
+            await self._startup.look()
+        await self._startup.keep()
+        self._is_checked = True
+
+    async def _keep_looking_at_accounts(self) -> None:
+        if not self._is_checked:
+            await self._clock_is_set.wait()
+            await self._look_at_accounts()
+            await self._stop_misfits(self._startup.misfits())
+            for worker in self._workers.values():
+                worker.standing.is_checked()
+                worker.poke()
+        await self._startup.run(self._stop_misfits)
+
+    async def _stop_misfits(self, misfits: dict[str, str]) -> None:
+        for name, why in misfits.items():
+            if name not in self._stopped:
+                self._stopped.add(name)
+                await self.worker(name).standing.misfits(why)
+
     def _on_clock_set(self) -> None:
+        self._clock_is_set.set()
         for worker in self._workers.values():
             worker.standing.clock_is_set()
             worker.poke()
@@ -220,8 +275,11 @@ class Engine:
             self._alarm("journal", f"until when the address is {cause} was not kept: {error}")
 
     def _alarm(self, cause: str, message: str) -> None:
+        self._alarm_of(None, cause, message)
+
+    def _alarm_of(self, account: str | None, cause: str, message: str) -> None:
         at_ms = self.clock.now_ms()
-        alarm = Alarm(at_ms=at_ms, account=None, key=None, cause=cause, message=message)
+        alarm = Alarm(at_ms=at_ms, account=account, key=None, cause=cause, message=message)
         self._watchers.alarmed(alarm)
 
 

@@ -72,6 +72,15 @@ class CannotStartInTime(SchedulerError):
         self.retry_after_s = retry_after_s
 
 
+class NoRoom(SchedulerError):
+    """A call that is passed on would have to wait too long: the minute's weight is spent, or the
+    address is banned. It was not sent."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"nothing more of this kind may be sent for {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
+
+
 class AccountStopped(SchedulerError):
     """The exchange refused the account's key or the account itself; a person has to look at it."""
 

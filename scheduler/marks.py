@@ -1,5 +1,6 @@
 """What is known of accounts and the address besides submissions, and must outlive the process."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -34,6 +35,17 @@ def read(account: str, marks: dict[tuple[str, str], str]) -> Marks:
     """The account's marks among all that a journal holds."""
     value = marks.get((scope(account), "marks"))
     return Marks(account=account, **(orjson.loads(value) if value is not None else {}))
+
+
+def uid_row(account: str, uid: int) -> tuple[str, str, str]:
+    """Which account of the exchange a name stands for, as a journal keeps it."""
+    return scope(account), "uid", str(uid)
+
+
+def read_uids(accounts: Iterable[str], marks: dict[tuple[str, str], str]) -> dict[str, int]:
+    """Which of them a journal knows, and as what."""
+    values = {account: marks.get((scope(account), "uid")) for account in accounts}
+    return {account: int(value) for account, value in values.items() if value is not None}
 
 
 def scope(account: str) -> str:

@@ -55,6 +55,9 @@ class Limits:
                 raise ConfigurationError(f"limits.{name}: must be {rule}, not {value}")
 
 
+RECV_WINDOW_MAX_MS = 60_000
+"""The exchange takes no wider one."""
+
 _WEEK_S = 7 * 86_400
 
 

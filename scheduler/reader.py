@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from math import inf
 
 from anyio import sleep
 
@@ -9,6 +10,7 @@ from . import binance
 from .address import Address, Purpose
 from .binance import BadReply, Endpoint
 from .clock import Clock
+from .errors import NoRoom
 from .events import Accepted, Lost, Refused
 from .transport import Transport
 from .wire import ConnectFailed, HttpReply, HttpRequest, ReplyLost
@@ -30,19 +32,28 @@ class Reader:
         self._address = address
 
     async def read(
-        self, endpoint: Endpoint, purpose: Purpose, build: Callable[[], HttpRequest]
+        self,
+        endpoint: Endpoint,
+        purpose: Purpose,
+        build: Callable[[], HttpRequest],
+        *,
+        within_s: float = inf,
     ) -> HttpReply:
         """The reply to a request that is built, and so stamped, when its turn has come.
 
-        Raises ConnectFailed or ReplyLost.
+        Raises ConnectFailed or ReplyLost, and NoRoom as soon as its turn is certain to come later
+        than `within_s` seconds from now.
         """
+        until_ms = self._clock.steady_ms() + within_s * 1000
         while True:
             wait_ms = self._wait_ms(endpoint, purpose)
             if not wait_ms:
                 break
+            if self._clock.steady_ms() + wait_ms > until_ms:
+                raise NoRoom(wait_ms / 1000)
             await sleep(wait_ms / 1000)
-        if endpoint.counts_by == "IP":
-            self._address.charge(endpoint.path, endpoint.weight, self._clock.steady_ms())
+        if endpoint.counts_by != "UID":
+            self._address.charge(endpoint.budget, endpoint.weight, self._clock.steady_ms())
         return await self._send(endpoint, build())
 
     async def read_now(self, endpoint: Endpoint, build: Callable[[], HttpRequest]) -> HttpReply:
@@ -64,7 +75,7 @@ class Reader:
 
     def _wait_ms(self, endpoint: Endpoint, purpose: Purpose) -> int:
         return self._address.wait_ms(self._clock.now_ms()) or self._address.read_wait_ms(
-            endpoint.path, endpoint.weight, purpose, self._clock.steady_ms()
+            endpoint.budget, endpoint.weight, purpose, self._clock.steady_ms()
         )
 
     async def _send(self, endpoint: Endpoint, request: HttpRequest) -> HttpReply:
@@ -78,5 +89,5 @@ class Reader:
         if reply.status in BLOCKING:
             self.note(binance.outcome(reply))
             retry_after_ms = binance.retry_after_ms(reply)
-            self._address.exhaust(endpoint.path, retry_after_ms, self._clock.steady_ms())
+            self._address.exhaust(endpoint.budget, retry_after_ms, self._clock.steady_ms())
         return reply

@@ -1,15 +1,17 @@
 """`Scheduler`: what programs embed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import Self, Unpack
 
 import anyio
 
 from . import request
 from .account import AccountLike, checked_accounts
+from .binance import BASE_URL, Credentials
 from .engine import Engine, credentials_of
 from .errors import (
     Closed,
@@ -24,20 +26,19 @@ from .errors import (
 from .events import Resolved
 from .intake import Intake
 from .journal import Journal, open_journal
-from .journal.protocol import StaleVersion, TranIdClaimed
+from .journal.protocol import HistoryRow, StaleVersion, TranIdClaimed
+from .journal.timed import TimedJournal
 from .lifecycle import may_resolve_from_ms
 from .model import Entry, Quote, State, Submission
-from .policy import Limits, Policy
+from .policy import RECV_WINDOW_MAX_MS, Limits, Policy
 from .quotes import quote
 from .request import Options
-from .status import AccountStatus, account_status
+from .settings import read_settings
+from .status import AccountStatus, Overview, account_status, is_journal_trusted, overview
 from .transport import AiohttpTransport, Transport
-from .watch import Feed, Watchers, is_settled
+from .watch import Feed, Observer, Watchers, is_settled
+from .wire import HttpReply
 from .worker import Worker
-
-BASE_URL = "https://api.binance.com"
-RECV_WINDOW_MAX_MS = 60_000
-"""The exchange takes no wider one."""
 
 
 class Scheduler:
@@ -85,6 +86,28 @@ class Scheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_open = False
 
+    @classmethod
+    def from_config(
+        cls,
+        path: str | Path,
+        *,
+        transport: Transport | None = None,
+        on_change: Callable[[Entry], None] | None = None,
+    ) -> Self:
+        """A scheduler as a configuration file says. Nothing is opened yet but the file and the
+        secrets that it names. Raises ConfigurationError, which begins with the setting."""
+        settings = read_settings(path)
+        return cls(
+            settings.accounts,
+            journal=settings.journal,
+            base_url=settings.base_url,
+            recv_window_ms=settings.recv_window_ms,
+            proxy=settings.proxy,
+            limits=settings.limits,
+            transport=transport,
+            on_change=on_change,
+        )
+
     # Life
 
     async def __aenter__(self) -> Self:
@@ -104,20 +127,27 @@ class Scheduler:
         if self._loop is not None:
             raise Closed("a scheduler starts once; make another")
         self._loop = asyncio.get_running_loop()
+        journal = self._timed = TimedJournal(self._journal, self._watchers.committed)
         self._engine = Engine(
             self._accounts,
             credentials=self._credentials,
-            journal=self._journal,
+            journal=journal,
             transport=self._transport,
             limits=self._limits,
             policy=self._policy,
             watchers=self._watchers,
         )
         self._intake = Intake(
-            self._engine, journal=self._journal, limits=self._limits, watchers=self._watchers
+            self._engine, journal=journal, limits=self._limits, watchers=self._watchers
         )
         await self._engine.start()
         self._is_open = True
+
+    async def ended(self) -> None:
+        """Wait until nothing runs any more: it was closed, or died of a defect, which `aclose` then
+        raises."""
+        self._check_loop()
+        await self._engine.ended()
 
     async def aclose(self, timeout: float = 15.0) -> None:
         """Take nothing new, wait up to `timeout` seconds for what is in the air, and stop.
@@ -190,10 +220,22 @@ class Scheduler:
         Raises InvalidRequest, UnknownAccount, KeyReused, QueueFull, CannotStartInTime,
         AccountStopped, JournalUnavailable, Closed; then nothing was kept.
         """
+        entry, _ = await self.accept(self.checked(account, kind, asset, amount, **options))
+        return entry
+
+    def checked(
+        self,
+        account: str,
+        kind: str,
+        asset: str,
+        amount: str | Decimal,
+        **options: Unpack[Options],
+    ) -> Submission:
+        """What `submit` would keep, for `accept`. Raises InvalidRequest, UnknownAccount, Closed."""
         self._check_open()
         if account not in self._accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
-        asked = request.checked(
+        return request.checked(
             account,
             kind,
             asset,
@@ -202,8 +244,6 @@ class Scheduler:
             limits=self._limits,
             now_ms=self._engine.clock.now_ms(),
         )
-        entry, _ = await self.accept(asked)
-        return entry
 
     async def accept(self, asked: Submission) -> tuple[Entry, bool]:
         """Keep a checked submission, as `submit` does; the second value tells whether its key was
@@ -264,6 +304,12 @@ class Scheduler:
             raise UnknownKey(f"key: no submission has the key {key!r}")
         return entry
 
+    async def history(self, key: str) -> Sequence[HistoryRow]:
+        """Every change of a submission, oldest first; of an archived one there are none any more.
+        Raises UnknownKey."""
+        await self.get(key)
+        return await self._journal.history(key)
+
     async def list(
         self,
         *,
@@ -284,6 +330,48 @@ class Scheduler:
         EventsLost."""
         self._check_open()
         return self._watchers.follow(account)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have `observer` called for everything that happens, at once and on the loop; what is
+        returned ends that. May be called before the start."""
+        return self._watchers.observe(observer)
+
+    # Standing in front of it
+
+    @property
+    def credentials(self) -> Mapping[str, Credentials]:
+        """What acts for each account at the exchange, by name."""
+        return MappingProxyType(self._credentials)
+
+    def now_ms(self) -> int:
+        """The exchange's time, as far as it is known; this machine's before it was asked."""
+        self._check_open()
+        return self._engine.clock.now_ms()
+
+    async def pass_through(
+        self,
+        account: str | None,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str],
+        *,
+        is_signed: bool,
+        within: float,
+    ) -> HttpReply:
+        """Carry a call that neither borrows nor repays to the exchange, once, and bring its reply.
+
+        Sent with the account's key (with none if it is None), and if `is_signed` stamped and signed
+        anew. Reads share the address's weight and leave what lookups need. Raises NoRoom where it
+        would start later than `within` seconds from now, `wire.ConnectFailed` if it was not sent,
+        `wire.ReplyLost` if that is not known, InvalidRequest for the borrow/repay call itself.
+        """
+        self._check_open()
+        if account is not None and account not in self._accounts:
+            raise UnknownAccount(f"account: {account!r} is not configured")
+        credentials = None if account is None else self._credentials[account]
+        return await self._engine.passage.carry(
+            credentials, method, path, parameters, is_signed=is_signed, within_s=within
+        )
 
     # Steering
 
@@ -337,6 +425,16 @@ class Scheduler:
         """What the account is doing now. Raises UnknownAccount."""
         return account_status(self._known_worker(account), tuple(self._watchers.alarms))
 
+    def overview(self) -> Overview:
+        """What all accounts are doing now, and what concerns all of them."""
+        self._check_open()
+        return overview(
+            self._engine,
+            self._accounts,
+            tuple(self._watchers.alarms),
+            is_written=self._timed.is_up,
+        )
+
     async def pause(self, account: str) -> None:
         """Send nothing of the account until `resume`, also after a restart; still take
         submissions."""
@@ -358,6 +456,14 @@ class Scheduler:
 
     _engine: Engine
     _intake: Intake
+
+    @property
+    def is_journal_up(self) -> bool:
+        """As `overview` tells, and much cheaper."""
+        self._check_open()
+        return self._timed.is_up and is_journal_trusted(self._engine, self._accounts)
+
+    _timed: TimedJournal
 
     def _known_worker(self, account: str) -> Worker:
         self._check_open()

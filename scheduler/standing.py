@@ -14,6 +14,7 @@ PAUSED = "paused"
 STOPPED = "stopped"
 NO_CLOCK = "clock"
 NO_JOURNAL = "journal"
+UNCHECKED = "unchecked"
 CLOSING = "closing"
 
 
@@ -67,6 +68,12 @@ class Standing:
         self.alarm("account_stopped", message, key=entry.key)
         await self.keep(replace(self.marks, stopped=why))
 
+    async def misfits(self, why: str) -> None:
+        """Its name, key and account do not belong together, as turned out after the start."""
+        self._queue.pause(STOPPED)
+        self.alarm("account_stopped", f"account {self.marks.account} is stopped: {why}")
+        await self.keep(replace(self.marks, stopped=why))
+
     async def found_shared(self, tran_id: int) -> None:
         """A record turned up that nobody here caused: from now on a match proves nothing."""
         if not self.marks.is_shared:
@@ -82,6 +89,13 @@ class Standing:
     def clock_is_set(self) -> None:
         """The exchange's time is known."""
         self._queue.resume(NO_CLOCK)
+
+    def hold_unchecked(self) -> None:
+        """Wait until the exchange has had its time to say whose key this is."""
+        self._queue.pause(UNCHECKED)
+
+    def is_checked(self) -> None:
+        self._queue.resume(UNCHECKED)
 
     def close(self) -> None:
         """Nothing more is to start in this process."""

@@ -1,10 +1,13 @@
 """What an account is doing now, for people and programs to read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .account_queue import HoldState
+from .engine import Engine
 from .model import Alarm, Entry, Priority, Quote
 from .quotes import quote
+from .standing import NO_JOURNAL
 from .worker import Worker
 
 
@@ -16,6 +19,8 @@ class AccountStatus:
     as_of_ms: int
     queued_urgent: int
     queued_normal: int
+    oldest_queued_at_ms: int | None
+    """When what has waited longest was submitted."""
     in_air: tuple[Entry, ...]
     """SENT now; at most one, or one a pair where the lane is the pair."""
     undecided: tuple[Entry, ...]
@@ -42,8 +47,42 @@ class AccountStatus:
     alarms: tuple[Alarm, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A snapshot of the whole scheduler."""
+
+    accounts: tuple[AccountStatus, ...]
+    """In the order of the configuration."""
+    clock_offset_s: float | None
+    """How far this machine's clock is behind the exchange's; None before the first sample."""
+    address_closed_until_ms: int | None
+    """Until when the exchange takes nothing from this address; None while it does."""
+    is_journal_up: bool
+    """Whether the latest write was made, and no account waits for the journal."""
+
+
+def overview(
+    engine: Engine, accounts: Iterable[str], alarms: tuple[Alarm, ...], *, is_written: bool
+) -> Overview:
+    workers = [engine.worker(name) for name in accounts]
+    clock = engine.clock
+    closed = engine.address.closed(clock.now_ms())
+    return Overview(
+        accounts=tuple(account_status(worker, alarms) for worker in workers),
+        clock_offset_s=clock.offset_s if clock.is_set else None,
+        address_closed_until_ms=None if closed is None else closed[0],
+        is_journal_up=is_written and is_journal_trusted(engine, accounts),
+    )
+
+
+def is_journal_trusted(engine: Engine, accounts: Iterable[str]) -> bool:
+    """Whether no account waits for the journal to work again."""
+    return not any(NO_JOURNAL in engine.worker(name).queue.pauses for name in accounts)
+
+
 def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
     now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
+    oldest = worker.queue.oldest()
     ledger, limits = worker.budget.ledger, worker.limits
     used, foreign = ledger.own(steady_ms), ledger.foreign(steady_ms)
     reserved = limits.urgent_reserve * limits.request_weight
@@ -52,6 +91,7 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
         as_of_ms=now_ms,
         queued_urgent=worker.queue.count(Priority.URGENT),
         queued_normal=worker.queue.count(Priority.NORMAL),
+        oldest_queued_at_ms=None if oldest is None else oldest.submitted_at_ms,
         in_air=tuple(worker.in_air.values()),
         undecided=tuple(worker.settler.entries()),
         weight_limit=limits.uid_weight_per_minute,
@@ -70,8 +110,14 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
 
 
 def _holds(worker: Worker, now_ms: int) -> tuple[HoldState, ...]:
-    closed = worker.shared.address.closed(now_ms)
     holds = worker.queue.holds(now_ms)
+    for (asset, _), shortage in worker.shared.gate.shortages().items():
+        if any(entry.account == worker.name for entry in shortage.waiting.values()):
+            holds.append(HoldState("starved", asset, max(now_ms, shortage.retry_at_ms)))
+    limited_ms = worker.budget.ledger.blocked_until_ms() - worker.clock.steady_ms()
+    if limited_ms > 0:
+        holds.append(HoldState("limited", None, now_ms + limited_ms))
+    closed = worker.shared.address.closed(now_ms)
     if closed is not None:
         until_ms, cause = closed
         holds.append(HoldState(cause, None, until_ms))

@@ -20,7 +20,6 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_MAX_S = 9.0
 """A connection that was idle for longer is not used again: a POST on one that the other side has
 just closed could be lost."""
-REPLY_MAX_BYTES = 1 << 20
 
 
 class Transport(Protocol):
@@ -53,7 +52,7 @@ class AiohttpTransport:
                 proxy=self._proxy,
                 allow_redirects=False,
             ) as reply:
-                body = await _read_capped(reply)
+                body = await _read_capped(reply, request.reply_max_bytes)
         except Exception as error:
             if isinstance(error, _NOTHING_LEFT):
                 raise ConnectFailed(type(error).__name__) from None
@@ -97,12 +96,13 @@ def checked_base_url(base_url: str) -> str:
         raise ConfigurationError(form) from None
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise ConfigurationError(form)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"base_url: plain http to {host} is refused; use https")
     return base_url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, a name or an address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -120,12 +120,12 @@ _NOTHING_LEFT: tuple[type[BaseException], ...] = (
 )
 
 
-async def _read_capped(reply: aiohttp.ClientResponse) -> bytes:
+async def _read_capped(reply: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in reply.content.iter_any():
         size += len(chunk)
-        if size > REPLY_MAX_BYTES:
+        if size > max_bytes:
             reply.close()
             raise asyncio.IncompleteReadError(b"", None)
         chunks.append(chunk)

@@ -52,7 +52,9 @@ class VisibilityProbe:
             times = window(attempt, worker.policy)
             look = await worker.exchange.look(entry, times, Purpose.AUDIT)
             if isinstance(look, Look) and entry.tran_id in {r.tran_id for r in look.records}:
-                await self._keep(worker, entry, self._clock.steady_ms() - replied_at_ms)
+                took_ms = self._clock.steady_ms() - replied_at_ms
+                worker.shared.watchers.record_shown(entry.account, took_ms)
+                await self._keep(worker, entry, took_ms)
                 return
         await self._keep(worker, entry, self._clock.steady_ms() - replied_at_ms)
 

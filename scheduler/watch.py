@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Self
+from typing import Protocol, Self, TypeVarTuple
 from weakref import WeakSet
 
 from .errors import Closed, EventsLost
@@ -15,7 +15,33 @@ BUFFER_MAX = 1_000
 ALARMS_MAX = 200
 """Alarms kept for `status`."""
 
+_Args = TypeVarTuple("_Args")
+
 _log = logging.getLogger("margin_scheduler")
+
+
+class Observer(Protocol):
+    """Whoever keeps count of everything that happens: called on the loop, at once and in order.
+
+    Must not block. What it raises is logged and changes nothing.
+    """
+
+    def changed(self, before: State | None, entry: Entry) -> None:
+        """An entry is durable in a new version; `before` is the state it left.
+
+        None: it is new, or it was read back after the journal had failed, and what it went through
+        meanwhile was not seen.
+        """
+
+    def alarmed(self, alarm: Alarm) -> None:
+        """Something a person should know of happened."""
+
+    def committed(self, seconds: float) -> None:
+        """The journal made a write, which took its caller this long."""
+
+    def record_shown(self, account: str, delay_ms: int) -> None:
+        """A transaction's record was seen for the first time, at most this long after its reply.
+        Measured now and then only."""
 
 
 class Watchers:
@@ -25,11 +51,12 @@ class Watchers:
         self._on_change = on_change
         self._waiters: dict[str, list[asyncio.Future[Entry]]] = {}
         self._feeds: WeakSet[Feed] = WeakSet()
+        self._observers: list[Observer] = []
         self._is_closed = False
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
 
-    def changed(self, entry: Entry) -> None:
-        """An entry is durable in a new version."""
+    def changed(self, entry: Entry, before: State | None = None) -> None:
+        """An entry is durable in a new version; `before` as for `Observer.changed`."""
         _log.info(
             "%s %s",
             entry.key,
@@ -50,6 +77,8 @@ class Watchers:
                 self._on_change(entry)
             except Exception:
                 _log.exception("on_change failed for %s", entry.key)
+        for observer in tuple(self._observers):
+            _tell(observer.changed, before, entry)
         self._publish(entry)
 
     def alarmed(self, alarm: Alarm) -> None:
@@ -57,7 +86,29 @@ class Watchers:
         extra = {"key": alarm.key, "account": alarm.account, "state": alarm.cause, "code": None}
         _log.error("%s", alarm.message, extra=extra)
         self.alarms.append(alarm)
+        for observer in tuple(self._observers):
+            _tell(observer.alarmed, alarm)
         self._publish(alarm)
+
+    def committed(self, seconds: float) -> None:
+        """The journal made a write."""
+        for observer in tuple(self._observers):
+            _tell(observer.committed, seconds)
+
+    def record_shown(self, account: str, delay_ms: int) -> None:
+        """A transaction's record was seen."""
+        for observer in tuple(self._observers):
+            _tell(observer.record_shown, account, delay_ms)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tell `observer` everything from now on, until what is returned is called."""
+        self._observers.append(observer)
+
+        def stop() -> None:
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+        return stop
 
     def wait_for(self, key: str) -> "asyncio.Future[Entry]":
         """Done with the entry once it is final or UNRESOLVED."""
@@ -140,6 +191,13 @@ class Feed:
             self._wake.clear()
             await self._wake.wait()
         return self._events.popleft()
+
+
+def _tell(told: Callable[[*_Args], None], *args: *_Args) -> None:
+    try:
+        told(*args)
+    except Exception:
+        _log.exception("an observer failed")
 
 
 def is_settled(entry: Entry) -> bool:

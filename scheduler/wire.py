@@ -9,6 +9,8 @@ executed?
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+REPLY_MAX_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
@@ -23,6 +25,8 @@ class HttpRequest:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    reply_max_bytes: int = REPLY_MAX_BYTES
+    """A longer reply is no reply."""
 
     def __repr__(self) -> str:
         # Headers carry the API key and both query and body may carry a signature.

@@ -161,15 +161,16 @@ class Worker:
         """Something changed: choose again."""
         self._wake.set()
 
-    async def reread(self, key: str) -> None:
+    async def reread(self, key: str, *, has_flown: bool = False) -> None:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
-        failed and may have been made, or somebody else moved the entry."""
+        failed and may have been made, or somebody else moved the entry. `has_flown`: by the end of
+        its own flight, which is then no reason to leave it alone."""
         _log.warning("%s is read again from the journal", key)
-        self.adopt(await self._recorder.kept(key))
+        self.adopt(await self._recorder.kept(key), has_flown=has_flown)
 
-    def adopt(self, kept: Entry | None) -> None:
+    def adopt(self, kept: Entry | None, *, has_flown: bool = False) -> None:
         """Take an entry up where the journal has it, unless it is in hand already."""
-        if kept is None or self._has_in_hand(kept.key):
+        if kept is None or self._has_in_hand(kept.key, has_flown=has_flown):
             return
         if kept.is_final:
             self.shared.watchers.changed(kept)
@@ -179,8 +180,8 @@ class Worker:
             self._undecided(kept, kept)
         self.poke()
 
-    def _has_in_hand(self, key: str) -> bool:
-        flying = {entry.key for entry in self.in_air.values()}
+    def _has_in_hand(self, key: str, *, has_flown: bool) -> bool:
+        flying = set() if has_flown else {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
         return key in self.queue or key in settling or key in flying
 
@@ -268,7 +269,7 @@ class Worker:
             self.in_air[attempt.exclusion] = sent
             if not await self._is_durable(entry, sent, charge):
                 return
-            self.shared.watchers.changed(sent)
+            self.shared.watchers.changed(sent, entry.state)
             answer = await self.exchange.send(attempt)
             now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
             self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
@@ -276,7 +277,7 @@ class Worker:
             await self._note_limit(answer.event)
             await self.apply(sent, answer.event)
         except StaleVersion:
-            await self.reread(entry.key)
+            await self.reread(entry.key, has_flown=True)
         finally:
             del self.in_air[attempt.exclusion]
             if not self.in_air:
@@ -304,7 +305,7 @@ class Worker:
             if kept is not None and kept.version == sent.version:
                 await self.apply(sent, NotSent("the journal failed"))
             else:
-                self.adopt(kept)
+                self.adopt(kept, has_flown=True)
             return False
         return True
 
@@ -362,7 +363,7 @@ class Worker:
                 assert self._tasks is not None
                 self._tasks.start_soon(self.standing.stop, after)
         if after is not before:
-            self.shared.watchers.changed(after)
+            self.shared.watchers.changed(after, before.state)
         self.poke()
 
     def _tell(self, before: Entry, after: Entry) -> None:

@@ -200,7 +200,7 @@ def test_the_time_is_asked_for_without_key_or_signature() -> None:
         pytest.param(binance.BORROW_REPAY, "POST", 1_500, "UID", id="borrow-repay"),
         pytest.param(binance.RECORDS, "GET", 10, "IP", id="records"),
         pytest.param(binance.INVENTORY, "GET", 50, "UID", id="inventory"),
-        pytest.param(binance.TIME, "GET", 1, "IP", id="time"),
+        pytest.param(binance.TIME, "GET", 1, "API", id="time"),
     ],
 )
 def test_what_each_call_weighs(

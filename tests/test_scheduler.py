@@ -470,6 +470,48 @@ async def test_changes_are_told_after_they_are_durable_and_a_bad_listener_harms_
     assert "on_change failed" in caplog.text
 
 
+async def test_an_observer_sees_what_each_change_left_and_every_write_of_the_journal() -> None:
+    steps: list[tuple[State | None, State]] = []
+    writes: list[float] = []
+    delays_ms: list[int] = []
+
+    class Notes:
+        def changed(self, before: State | None, entry: Entry) -> None:
+            steps.append((before, entry.state))
+
+        def alarmed(self, alarm: Alarm) -> None:
+            raise AssertionError(alarm)
+
+        def committed(self, seconds: float) -> None:
+            writes.append(seconds)
+
+        def record_shown(self, account: str, delay_ms: int) -> None:
+            delays_ms.append(delay_ms)
+
+    class Slow(MemoryJournal):
+        async def update(self, *entries: Entry, at_ms: int) -> None:
+            await anyio.sleep(0.25)
+            await super().update(*entries, at_ms=at_ms)
+
+    async with (
+        Simulator(port=None, record_lag_ms=(1_000, 1_000)) as sim,
+        running(sim, journal=Slow()) as scheduler,
+    ):
+        stop = scheduler.observe(Notes())
+        await scheduler.borrow("main", "USDT", "1")
+        await anyio.sleep(10)
+        stop()
+        await scheduler.borrow("main", "USDT", "2")
+    assert steps == [
+        (None, State.QUEUED),
+        (State.QUEUED, State.SENT),
+        (State.SENT, State.CONFIRMED),
+    ]
+    assert [round(seconds, 2) for seconds in writes] == [0, 0.25, 0.25, 0]
+    assert len(delays_ms) == 1
+    assert 1_000 <= delays_ms[0] <= 2_000
+
+
 async def test_events_tell_every_change_and_alarm_of_an_account() -> None:
     async with (
         Simulator(port=None) as sim,

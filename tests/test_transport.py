@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from scheduler import transport as transport_module
 from scheduler.errors import ConfigurationError
-from scheduler.transport import REPLY_MAX_BYTES, AiohttpTransport, checked_base_url
-from scheduler.wire import ConnectFailed, HttpReply, HttpRequest, ReplyLost
+from scheduler.transport import AiohttpTransport, checked_base_url
+from scheduler.wire import REPLY_MAX_BYTES, ConnectFailed, HttpReply, HttpRequest, ReplyLost
 
 real = [pytest.mark.anyio, pytest.mark.real_time]
 

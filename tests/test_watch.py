@@ -289,3 +289,95 @@ async def test_closing_twice_is_closing_once() -> None:
     watchers = Watchers()
     watchers.close()
     watchers.close()
+
+
+# Observing
+
+
+class Notes:
+    """An observer that keeps what it is told."""
+
+    def __init__(self, *, is_broken: bool = False) -> None:
+        self.told: list[Any] = []
+        self._is_broken = is_broken
+
+    def changed(self, before: State | None, entry: Entry) -> None:
+        self._note(("changed", before, entry.state))
+
+    def alarmed(self, alarm: Alarm) -> None:
+        self._note(("alarmed", alarm.message))
+
+    def committed(self, seconds: float) -> None:
+        self._note(("committed", seconds))
+
+    def record_shown(self, account: str, delay_ms: int) -> None:
+        self._note(("record_shown", account, delay_ms))
+
+    def _note(self, what: Any) -> None:
+        self.told.append(what)
+        if self._is_broken:
+            raise RuntimeError("a bug of the observer")
+
+
+def tell_everything(watchers: Watchers) -> list[Any]:
+    """What an observer of it is to have noted."""
+    watchers.changed(entry())
+    watchers.changed(entry(State.SENT), State.QUEUED)
+    watchers.alarmed(alarm())
+    watchers.committed(0.25)
+    watchers.record_shown("main", 300)
+    return [
+        ("changed", None, State.QUEUED),
+        ("changed", State.QUEUED, State.SENT),
+        ("alarmed", "alarm 1"),
+        ("committed", 0.25),
+        ("record_shown", "main", 300),
+    ]
+
+
+async def test_every_observer_is_told_everything_at_once_and_in_order() -> None:
+    watchers, notes = Watchers(), [Notes(), Notes()]
+    for each in notes:
+        watchers.observe(each)
+    told = tell_everything(watchers)
+    assert [each.told for each in notes] == [told, told]
+
+
+async def test_an_observer_that_raises_is_logged_and_keeps_nobody_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watchers, broken, sound = Watchers(), Notes(is_broken=True), Notes()
+    feed = watchers.follow(None)
+    watchers.observe(broken)
+    watchers.observe(sound)
+    with caplog.at_level(logging.ERROR, "margin_scheduler"):
+        told = tell_everything(watchers)
+    assert (broken.told, sound.told) == (told, told)
+    assert caplog.text.count("an observer failed") == len(told)
+    assert len(await read(feed, 3)) == 3
+
+
+async def test_an_observer_that_stopped_is_told_nothing_more_and_may_stop_twice() -> None:
+    watchers, notes = Watchers(), Notes()
+    stop = watchers.observe(notes)
+    watchers.changed(entry())
+    stop()
+    stop()
+    tell_everything(watchers)
+    assert len(notes.told) == 1
+
+
+async def test_an_observer_may_stop_while_it_is_told() -> None:
+    watchers, others = Watchers(), Notes()
+
+    class Once(Notes):
+        def changed(self, before: State | None, entry: Entry) -> None:
+            super().changed(before, entry)
+            stop()
+
+    once = Once()
+    stop = watchers.observe(once)
+    watchers.observe(others)
+    tell_everything(watchers)
+    assert len(once.told) == 1
+    assert len(others.told) == 5

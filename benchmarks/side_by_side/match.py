@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 import tempfile
-from contextlib import suppress
 from typing import Any
 
 from tests.exchange_process import ExchangeProcess, exchange_process
@@ -30,13 +29,7 @@ async def play(client: str, work: Work, *, size: int, seed: int) -> Score:
     ):
         for asset, amount in work.inventory.items():
             exchange.control("set_inventory", asset=asset, amount=amount)
-        refilling = asyncio.create_task(_refill(exchange, work))
-        try:
-            result = await _child(client, work, size, exchange, directory)
-        finally:
-            refilling.cancel()
-            with suppress(asyncio.CancelledError):
-                await refilling
+        result = await _child(client, work, size, exchange, directory)
         await asyncio.sleep(SETTLE_S)
         ledger = await asyncio.to_thread(exchange.ledger)
     told = [Told(Says(says), tran_id, code) for says, tran_id, code in result["told"]]
@@ -72,11 +65,20 @@ async def _child(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(order).encode())
+    process.stdin.close()
+    refilling: asyncio.Task[None] | None = None
     try:
-        out, err = await asyncio.wait_for(
-            process.communicate(json.dumps(order).encode()), work.patience_s + 60
-        )
+        async with asyncio.timeout(work.patience_s + 60):
+            if await process.stdout.readline():
+                refilling = asyncio.create_task(_refill(exchange, work))
+            out, err = await process.communicate()
     finally:
+        if refilling is not None:
+            refilling.cancel()
+            await asyncio.gather(refilling, return_exceptions=True)
         if process.returncode is None:
             process.kill()
             await process.wait()

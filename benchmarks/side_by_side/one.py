@@ -1,7 +1,7 @@
 """One client at one work, in a process of its own; started by `python -m benchmarks.side_by_side`.
 
 Reads the venue and the work's name from standard input, so that no key stands in the process list,
-and prints what the client was told.
+prints a line when it begins, and in the end what the client was told.
 """
 
 import asyncio
@@ -9,24 +9,27 @@ import json
 import resource
 import sys
 import time
+from contextlib import suppress
 
 from .clients import client
 from .told import UNKNOWN, Told
 from .venue import Keys, Venue
 from .work import works
 
+BEGUN = "begun"
+
 
 async def _run(order: dict[str, object], venue: Venue) -> dict[str, object]:
     work = works(int(str(order["size"])))[str(order["work"])]
-    run = client(str(order["client"]))
+    prepared, run = client(str(order["client"]))
     told: list[Told | None] = [None] * len(work.asks)
-    cpu_s, began_s = _cpu_s(), time.perf_counter()
-    try:
-        async with asyncio.timeout(work.patience_s):
-            await run(venue, work.asks, told)
-    except TimeoutError:
-        pass  # what it was told by then is its result
-    took_s = time.perf_counter() - began_s
+    with prepared(venue) as venue:
+        print(BEGUN, flush=True)
+        cpu_s, began_s = _cpu_s(), time.perf_counter()
+        with suppress(TimeoutError):  # what it was told by then is its result
+            async with asyncio.timeout(work.patience_s):
+                await run(venue, work.asks, told)
+        took_s = time.perf_counter() - began_s
     return {
         "took_s": took_s,
         "cpu_s": _cpu_s() - cpu_s,

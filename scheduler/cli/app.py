@@ -6,6 +6,9 @@ from typing import Annotated, cast
 import typer
 
 from ..errors import SchedulerError
+from . import client
+from .check import EXAMPLES as CHECK_EXAMPLES
+from .check import check
 from .demo.command import EXAMPLES as DEMO_EXAMPLES
 from .demo.command import demo
 from .failed import Failed
@@ -13,6 +16,8 @@ from .help import Command, examples
 from .identity import version
 from .journal import app as journal
 from .launcher import DISTRIBUTION
+from .serve import EXAMPLES as SERVE_EXAMPLES
+from .serve import serve
 from .simulate import EXAMPLES as SIMULATE_EXAMPLES
 from .simulate import simulate
 
@@ -77,4 +82,7 @@ def _complain(message: str, exit_code: int) -> int:
 
 app.command(cls=Command, epilog=DEMO_EXAMPLES)(demo)
 app.command(cls=Command, epilog=SIMULATE_EXAMPLES)(simulate)
+app.command(cls=Command, epilog=SERVE_EXAMPLES)(serve)
+app.command(cls=Command, epilog=CHECK_EXAMPLES)(check)
+client.register(app)
 app.add_typer(journal)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from .shelves import MemoryShelf, Shelf, SqliteShelf
+from .shelves import MemoryShelf, Shelf, SqliteShelf, TimedShelf
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "timed"])
 def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
     """Every journal there is: a test that takes this runs once for each."""
     match request.param:
@@ -19,4 +19,6 @@ def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
             return MemoryShelf()
         case "sqlite":
             return SqliteShelf(path)
+        case "timed":
+            return TimedShelf()
     raise AssertionError(request.param)

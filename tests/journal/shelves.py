@@ -9,6 +9,7 @@ from typing import Protocol
 from scheduler.journal import Journal
 from scheduler.journal.memory import MemoryJournal
 from scheduler.journal.sqlite import SqliteJournal
+from scheduler.journal.timed import TimedJournal
 
 
 class Shelf(Protocol):
@@ -32,6 +33,11 @@ class MemoryShelf:
 
     def kill(self, journal: Journal) -> None:
         """It is gone."""
+
+
+class TimedShelf(MemoryShelf):
+    def journal(self) -> Journal:
+        return TimedJournal(super().journal(), lambda seconds: None)
 
 
 class SqliteShelf:

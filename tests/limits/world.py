@@ -11,8 +11,10 @@ from scheduler import Alarm, Closed, Entry, Limits, Scheduler, SchedulerError, S
 from scheduler.journal.memory import MemoryJournal
 from scheduler.simulator import Simulator
 from scheduler.simulator.ledger import Arrival
+from scheduler.transport import Transport
 
 from .. import virtual_time
+from ..key_questions import WithoutKeyQuestions
 
 T = TypeVar("T")
 
@@ -62,6 +64,7 @@ async def opened(
     *names: str,
     limits: Limits | None = None,
     journal: str | MemoryJournal = "memory:",
+    transport: Transport | None = None,
     **options: Any,
 ) -> AsyncIterator[World]:
     """A scheduler for accounts of these names, at an exchange that is entered already."""
@@ -78,7 +81,8 @@ async def opened(
         journal=journal,
         limits=limits,
         on_change=note,
-        **{"transport": sim.transport, **options},
+        transport=WithoutKeyQuestions(transport or sim.transport, accounts),
+        **options,
     )
     born_s = asyncio.get_running_loop().time()
     world = World(sim, scheduler, (f"{born_s:.3f}:{number}" for number in count(1)))

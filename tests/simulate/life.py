@@ -23,6 +23,7 @@ from scheduler.model import Alarm
 from scheduler.simulator import Simulator
 
 from .. import virtual_time
+from ..key_questions import WithoutKeyQuestions
 from .plan import Job, Plan
 
 PATIENCE_S = 2 * 3600
@@ -102,7 +103,10 @@ async def _live(plan: Plan, story: Story, simulator: Simulator) -> None:
                 simulator.set_debt(account, asset, "100000", symbol="BTCUSDT")
         simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
         scheduler = Scheduler(
-            accounts, journal="memory:", transport=simulator.transport, on_change=note
+            accounts,
+            journal="memory:",
+            transport=WithoutKeyQuestions(simulator.transport, accounts),
+            on_change=note,
         )
         async with scheduler, anyio.create_task_group() as others:
             others.start_soon(_listen, scheduler, story)

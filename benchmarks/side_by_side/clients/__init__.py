@@ -1,14 +1,18 @@
 """The clients, each as its own users would write it. What one imports is loaded for it alone."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableSequence, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 from ..told import Told
 from ..venue import Venue
 from ..work import Ask
 
-Run = Callable[[Venue, Sequence[Ask], Sequence["Told | None"]], Awaitable[None]]
+Run = Callable[[Venue, Sequence[Ask], MutableSequence[Told | None]], Awaitable[None]]
 """Asks for everything at once and writes what it was told of each in its place, as it is told."""
+
+Prepared = Callable[[Venue], AbstractContextManager[Venue]]
+"""What has to run before the time counts; gives the venue to ask at."""
 
 CLIENTS = {
     "embedded": "margin-scheduler, embedded",
@@ -27,7 +31,7 @@ CLIENTS = {
 _MODULES = {"ccxt": "ccxt_client", "ccxt_retries": "ccxt_client"}
 
 
-def client(name: str) -> Run:
+def client(name: str) -> tuple[Prepared, Run]:
     module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
     run: Run = getattr(module, f"run_{name}", None) or module.run
-    return run
+    return getattr(module, "prepared", nullcontext), run

@@ -1,0 +1,96 @@
+"""The sidecar or the bare forwarder in a process of its own; started by `benchmarks.sidecar`.
+
+Reads what it is to be from standard input, prints where it listens, and stops with its input.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from scheduler import Account, Limits, Scheduler
+from scheduler.sidecar import Sidecar, SidecarOptions
+
+STOP_S = 30
+LIFTED = Limits(min_gap_ms=0, uid_weight_per_minute=1500 * 10**9, urgent_reserve=0)
+
+
+async def sidecar(order: dict[str, Any]) -> None:
+    accounts = [
+        Account(name, api_key=keys["api_key"], secret=keys["secret"])
+        for name, keys in order["accounts"].items()
+    ]
+    limits = LIFTED if order["is_lifted"] else Limits()
+    async with Scheduler(
+        accounts, base_url=order["base_url"], journal=order["journal"], limits=limits
+    ) as scheduler:
+        front = Sidecar(scheduler, SidecarOptions(listen=("127.0.0.1:0",), token=order["token"]))
+        await front.start()
+        try:
+            print(front.addresses[0], flush=True)
+            await _until_closed()
+        finally:
+            await front.aclose()
+
+
+async def forwarder(order: dict[str, Any]) -> None:
+    """As little as can be done: takes the request in, posts it on, hands the answer back."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def forward(request: web.BaseRequest) -> web.StreamResponse:
+            body = await request.read()
+            headers = {
+                "X-MBX-APIKEY": request.headers["X-MBX-APIKEY"],
+                "Content-Type": "application/x-www-form-urlencoded",
+            }
+            url = order["base_url"] + request.path
+            async with session.post(url, data=body, headers=headers) as response:
+                return web.Response(status=response.status, body=await response.read())
+
+        runner = web.ServerRunner(web.Server(forward, access_log=None))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+        await _until_closed()
+        await runner.cleanup()
+
+
+async def _until_closed() -> None:
+    await asyncio.to_thread(sys.stdin.read)
+
+
+@contextmanager
+def stand(kind: str, **order: Any) -> Iterator[str]:
+    """The base URL of a sidecar or a forwarder that runs meanwhile."""
+    command = [sys.executable, "-m", "benchmarks.sidecar.stand"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Not as an argument: there are keys in it, and anybody can read a process's arguments.
+        process.stdin.write(json.dumps({**order, "stand": kind}) + "\n")
+        process.stdin.flush()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.readline())
+    asyncio.run({"sidecar": sidecar, "forwarder": forwarder}[order["stand"]](order))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What an earlier process of the sidecar left behind: submissions whose clients it took along."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from decimal import Decimal
+
+from ...model import Entry, State
+from ...scheduler import Scheduler
+from .adoption import Wish
+
+PAGE = 500
+
+UNFINISHED = (State.QUEUED, State.SENT, State.ACCEPTED, State.UNKNOWN, State.UNRESOLVED)
+
+_MADE_HERE = re.compile(r"(?P<client>.+):gw-[0-9a-f]{24}", re.ASCII)
+
+
+def new_key() -> str:
+    """A key for a request without one; it tells in the journal that the gateway made it."""
+    return f"gw-{secrets.token_hex(12)}"
+
+
+async def left_behind(
+    scheduler: Scheduler, clients: frozenset[str]
+) -> Sequence[tuple[Entry, Wish]]:
+    """Unfinished submissions of the gateway's own making, oldest first. Raises
+    JournalUnavailable.
+
+    Those that chose their keys are not among them: repeating the key finds them. What was finished
+    is not either, because nobody kept whether its client had been told.
+    """
+    found: dict[int, tuple[Entry, Wish]] = {}
+    for state in UNFINISHED:
+        after: int | None = None
+        while page := await scheduler.list(state=state, limit=PAGE, after=after):
+            after = page[-1].seq
+            for entry in page:
+                made_here = _MADE_HERE.fullmatch(entry.key)
+                if made_here is not None and made_here["client"] in clients:
+                    found[entry.seq] = entry, _wish(entry, made_here["client"])
+    return [found[seq] for seq in sorted(found)]
+
+
+def _wish(entry: Entry, client: str) -> Wish:
+    return Wish(
+        client=client,
+        account=entry.account,
+        kind=entry.kind,
+        asset=entry.asset,
+        amount=Decimal(entry.requested),
+        symbol=entry.symbol,
+    )

@@ -1,0 +1,290 @@
+"""The OpenAPI 3.1 document, made from the types that validate."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+
+from . import bodies
+
+CODES = {
+    400: "the request is wrong; `code` and `field` say where",
+    401: "no token, or a wrong one",
+    403: "a foreign `Host`, another site's `Origin`, another user's process",
+    404: "there is no such thing",
+    405: "the path has other methods: see `Allow`",
+    408: "the request did not arrive within 5 seconds",
+    409: "it contradicts how things stand",
+    413: "the body is over 16 KiB",
+    415: "the body is not JSON by its type",
+    429: "not now: see `Retry-After`",
+    503: "draining, the journal is unavailable, too many connections, or a defect that was logged",
+}
+EVERYWHERE = (400, 401, 403, 404, 405, 408, 413, 415, 503)
+"""What any call may be answered with: the server itself says most of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One call."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answers: dict[int, type[msgspec.Struct] | str]
+    """By status: the type of a JSON answer, or another media type."""
+    requests: tuple[type[msgspec.Struct], ...] = ()
+    """The types of body it takes, any of them."""
+    query: tuple[str, ...] = ()
+    problems: tuple[int, ...] = ()
+    is_open: bool = False
+    """Needs no token."""
+
+
+KEY_PATH, ACCOUNT_PATH = "/v1/submissions/{key}", "/v1/accounts/{account}"
+
+OPERATIONS = (
+    Operation(
+        method="post",
+        path="/v1/submissions",
+        name="submit",
+        summary="Queue a borrow or repayment; it is durable when this answers. Repeating it with "
+        "the same key is safe.",
+        requests=(bodies.Submission,),
+        query=("wait",),
+        answers={200: bodies.EntryBody, 202: bodies.EntryBody},
+        problems=(409, 429),
+    ),
+    Operation(
+        method="get",
+        path="/v1/submissions",
+        name="list",
+        summary="Submissions, newest first.",
+        query=("account", "state", "asset", "limit", "after"),
+        answers={200: bodies.EntryList},
+    ),
+    Operation(
+        method="get",
+        path=KEY_PATH,
+        name="show",
+        summary="One submission; with `wait`, once it is settled.",
+        query=("wait",),
+        answers={200: bodies.EntryBody},
+    ),
+    Operation(
+        method="delete",
+        path=KEY_PATH,
+        name="cancel",
+        summary="Take back what has not been sent.",
+        answers={200: bodies.EntryBody},
+        problems=(409,),
+    ),
+    Operation(
+        method="post",
+        path=f"{KEY_PATH}/resolve",
+        name="resolve",
+        summary="Decide by hand what is UNKNOWN or UNRESOLVED.",
+        requests=(bodies.Confirmed, bodies.NotExecuted),
+        answers={200: bodies.EntryBody},
+        problems=(409,),
+    ),
+    Operation(
+        method="get",
+        path=f"{KEY_PATH}/history",
+        name="history",
+        summary="Every change of one submission; none are kept of an archived one.",
+        answers={200: bodies.History},
+    ),
+    Operation(
+        method="get",
+        path="/v1/accounts",
+        name="accounts",
+        summary="What all accounts are doing now.",
+        answers={200: bodies.AccountList},
+    ),
+    Operation(
+        method="get",
+        path=ACCOUNT_PATH,
+        name="account",
+        summary="What one account is doing now.",
+        answers={200: bodies.AccountBody},
+    ),
+    Operation(
+        method="post",
+        path=f"{ACCOUNT_PATH}/pause",
+        name="pause",
+        summary="Send nothing of the account until it is resumed; go on taking submissions.",
+        answers={200: bodies.AccountBody},
+    ),
+    Operation(
+        method="post",
+        path=f"{ACCOUNT_PATH}/resume",
+        name="resume",
+        summary="Take back a pause, a stop, and the finding that others use the account.",
+        answers={200: bodies.AccountBody},
+    ),
+    Operation(
+        method="get",
+        path="/v1/events",
+        name="events",
+        summary="Server-sent events: `entry` and `alarm`, resumed by Last-Event-ID; `reset` where "
+        "that is too old, then read everything anew.",
+        query=("account",),
+        answers={200: "text/event-stream"},
+    ),
+    Operation(
+        method="get",
+        path="/healthz",
+        name="health",
+        summary="Whether the process answers.",
+        answers={200: bodies.Health},
+        is_open=True,
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        name="ready",
+        summary="Whether submissions are taken.",
+        answers={200: bodies.Health},
+        is_open=True,
+    ),
+    Operation(
+        method="get",
+        path="/metrics",
+        name="metrics",
+        summary="Metrics for Prometheus.",
+        answers={200: "text/plain"},
+    ),
+    Operation(
+        method="get",
+        path="/openapi.json",
+        name="openapi",
+        summary="This document.",
+        answers={200: "application/json"},
+    ),
+)
+
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "wait": {
+        "description": "seconds to wait for the submission to be settled",
+        "schema": {"type": "number", "minimum": 0, "maximum": bodies.WAIT_MAX_S},
+    },
+    "account": {"schema": {"type": "string", "minLength": 1}},
+    "state": {"schema": msgspec.json.schema(bodies.StateWord)},
+    "asset": {"schema": msgspec.json.schema(bodies.Asset)},
+    "limit": {
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": bodies.LIMIT_MAX,
+            "default": bodies.LIMIT_DEFAULT,
+        }
+    },
+    "after": {"schema": msgspec.json.schema(bodies.Cursor)},
+    "key": {"schema": {"type": "string", "minLength": 1}},
+}
+
+_TYPES = (
+    bodies.Submission,
+    bodies.Confirmed,
+    bodies.NotExecuted,
+    bodies.EntryBody,
+    bodies.EntryList,
+    bodies.History,
+    bodies.AccountBody,
+    bodies.AccountList,
+    bodies.Health,
+    bodies.ProblemBody,
+)
+
+
+def document() -> bytes:
+    """The document, as JSON."""
+    _, schemas = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    return orjson.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "margin-scheduler",
+                "version": "1",
+                "description": "Amounts are strings, times are milliseconds since 1970.",
+            },
+            "paths": paths,
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+    )
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "security": [] if operation.is_open else [{"token": []}],
+        "parameters": [*_path_parameters(operation.path), *map(_query, operation.query)],
+        "responses": {
+            **{str(status): _answer(status, kind) for status, kind in operation.answers.items()},
+            **{
+                str(status): _problem(status)
+                for status in sorted({*EVERYWHERE, *operation.problems})
+            },
+        },
+    }
+    if operation.requests:
+        forms = [_reference(kind) for kind in operation.requests]
+        schema = forms[0] if len(forms) == 1 else {"oneOf": forms}
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return described
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, **_PARAMETERS[name]} for name in names]
+
+
+def _query(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", **_PARAMETERS[name]}
+
+
+def _answer(status: int, kind: type[msgspec.Struct] | str) -> dict[str, Any]:
+    if isinstance(kind, str):
+        return {"description": "as asked", "content": {kind: {}}}
+    described: dict[str, Any] = {
+        "description": (kind.__doc__ or "").strip(),
+        "content": {"application/json": {"schema": _reference(kind)}},
+    }
+    if status == 202:
+        described["description"] = "kept, and not final yet"
+    return described
+
+
+def _problem(status: int) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "description": CODES[status],
+        "content": {"application/problem+json": {"schema": _reference(bodies.ProblemBody)}},
+    }
+    if status in {429, 503}:
+        described["headers"] = {
+            "Retry-After": {
+                "description": "seconds",
+                "required": False,
+                "schema": {"type": "integer"},
+            }
+        }
+    if status == 405:
+        described["headers"] = {"Allow": {"schema": {"type": "string"}}}
+    return described
+
+
+def _reference(kind: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
