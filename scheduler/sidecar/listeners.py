@@ -129,7 +129,6 @@ def open_unix(address: UnixAddress, mode: int) -> socket.socket:
             sock.bind(address.path)
         finally:
             os.umask(before)
-        os.chmod(address.path, mode)
     except OSError as error:
         if sock is not None:
             sock.close()

@@ -83,7 +83,6 @@ class Sidecar:
             return
         self._api.drain()
         self._gateway.drain()
-        self._gateway.drain()
 
     async def aclose(self) -> None:
         """Stop listening, and end what is still open within a short bound."""

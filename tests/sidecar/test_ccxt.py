@@ -24,7 +24,9 @@ LOAN = {"asset": "USDT", "isIsolated": "FALSE", "amount": "10", "type": "BORROW"
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(port=None, epoch_ms=wall_ms(), processing_ms=20) as simulator:
+    async with Simulator(
+        port=None, epoch_ms=wall_ms(), processing_ms=20, slow_ms=(700, 700)
+    ) as simulator:
         yield simulator
 
 
@@ -53,9 +55,9 @@ async def client(url: str) -> AsyncIterator[Any]:
 
 
 async def test_a_burst_is_confirmed() -> None:
-    ended = await burst(40, processing_ms=5, min_gap_ms=5, timeout=30_000, enableRateLimit=False)
-    assert ended.told == {"confirmed": 40}
-    assert ended.statistics["booked"] == 40
+    ended = await burst(30, processing_ms=5, min_gap_ms=5, timeout=30_000, enableRateLimit=False)
+    assert ended.told == {"confirmed": 30}
+    assert ended.statistics["booked"] == 30
     assert ended.statistics["refusals"] == {}
 
 

@@ -285,7 +285,7 @@ async def test_what_comes_back_to_its_queue_after_its_client_left_is_taken_back(
 
 @pytest.mark.parametrize("kept", ["memory", "file"])
 async def test_leaving_at_any_moment_and_repeating_is_one_loan(kept: str, tmp_path: Path) -> None:
-    for step in range(0, 240, 3):
+    for step in range(0, 240, 6):
         journal = "memory:" if kept == "memory" else f"sqlite:///{tmp_path / f'{step}.db'}"
         async with world(seed=step, journal=journal) as w:
             waiting = asyncio.create_task(w.bot().borrow())

@@ -16,10 +16,6 @@ from .bots import BOT, World, world
 pytestmark = pytest.mark.anyio
 
 
-class Kept(MemoryJournal):
-    """Outlives the process that closes it, as a file would."""
-
-
 async def live(sim: Simulator, journal: MemoryJournal, amounts: list[str]) -> None:
     """A first life of a sidecar, until it is killed."""
     scheduler = Scheduler([sim.account("main")], journal=journal, transport=sim.transport)
@@ -31,7 +27,7 @@ async def live(sim: Simulator, journal: MemoryJournal, amounts: list[str]) -> No
 
 async def test_after_kill_the_repeat_of_what_was_in_the_air_is_one_loan() -> None:
     async with Simulator(port=None) as sim:
-        journal = Kept()
+        journal = MemoryJournal()
         process = Process("sidecar")
         process.spawn(live(sim, journal, ["1", "2", "3"]))
         await asyncio.sleep(0.05)  # the first is in the air, the others are queued

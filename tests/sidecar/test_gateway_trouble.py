@@ -80,6 +80,31 @@ async def test_leaving_a_slow_journal_and_repeating_is_one_loan(
         assert w.booked() == 1
 
 
+@pytest.mark.parametrize("second_ms", [0, 30, 80])
+@pytest.mark.parametrize("step_ms", range(10, 480, 30))
+async def test_leaving_a_slow_journal_twice_and_repeating_is_one_loan(
+    step_ms: int, second_ms: int
+) -> None:
+    async with world(journal=SlowJournal()) as w:
+        for pause_ms in (step_ms, second_ms):
+            waiting = asyncio.create_task(w.bot().borrow())
+            await asyncio.sleep(pause_ms / 1000)
+            await left(waiting)
+        assert (await w.bot().borrow()).status == 200
+        await asyncio.sleep(20)
+        assert w.booked() == 1
+
+
+async def test_a_journal_that_stands_still_longer_than_the_patience_makes_no_second_loan() -> None:
+    async with world(journal=SlowJournal(), patience_ms=50) as w:
+        for _ in range(20):
+            heard = await w.bot().borrow()
+            if heard.status == 200:
+                break
+        await asyncio.sleep(20)
+        assert w.booked() <= 1
+
+
 async def test_an_exchange_that_cannot_be_reached_is_a_429_and_nothing_is_left_behind() -> None:
     async with world() as w:
         w.sim.set_down(True)

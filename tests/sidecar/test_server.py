@@ -140,7 +140,7 @@ async def test_whoever_waits_or_follows_is_let_go_when_it_drains() -> None:
             asked = asyncio.ensure_future(waiting.ask("POST", f"{PATH}?wait=60", borrow("k1")))
             following.writer.write(following.request("GET", "/v1/events"))
             await following.head()
-            while not await at.scheduler.list():  # noqa: ASYNC110
+            while not at.sidecar._api._waits:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             at.sidecar.drain()
             async with asyncio.timeout(30):  # half of what it asked for

@@ -53,7 +53,9 @@ async def begin(stream: Stream, account: str | None = None, last_id: str | None 
     """A reader that is there: what happens from now on is for it."""
     reader = Reader(stream.read(account, last_id), last_id)
     first = await anext(reader._chunks)
-    reader._blocks = [_fields(block) for block in first.split(b"\n\n")[:-1]]
+    for block in map(_fields, first.split(b"\n\n")[:-1]):
+        reader.last_id = block.get("id", reader.last_id)
+        assert "data" not in block
     return reader
 
 

@@ -88,7 +88,11 @@ class Desk:
     async def _taken_over(self, stay: Stay, orphan: Orphan) -> Entry | None:
         """The outcome of an orphan; None if it came to nothing, and there is time for another."""
         self._hold(stay, orphan.key, orphan.order)
+        stay.pending = orphan.releasing
         await asyncio.wait([orphan.releasing], timeout=stay.left_s)
+        if not orphan.releasing.done():
+            raise JournalUnavailable("journal: it takes longer than the client's patience")
+        stay.pending = None
         try:
             entry = await self._scheduler.get(orphan.key)
         except UnknownKey:  # the journal failed when it was asked for, and has nothing of it
@@ -130,10 +134,11 @@ class Desk:
         orphan = self._orphans.take_key(key)
         self._hold(stay, key, next(self._orders) if orphan is None else orphan.order)
         if orphan is not None:
+            stay.pending = orphan.releasing
             await asyncio.wait([orphan.releasing], timeout=stay.left_s)
-        stay.placing = self._start(self._scheduler.accept(asked))
+        stay.pending = self._start(self._scheduler.accept(asked))
         try:
-            _, stay.is_replayed = await asyncio.shield(stay.placing)
+            _, stay.is_replayed = await asyncio.shield(stay.pending)
         except JournalUnavailable:  # it may have been kept, and then it will run
             raise
         except SchedulerError:
@@ -171,7 +176,7 @@ class Desk:
         """Nothing of it was executed and nothing will be."""
         self._let_go(key)
         stay.key = None
-        stay.placing = None
+        stay.pending = None
 
     def _let_go(self, key: str) -> None:
         self._holders[key] -= 1
@@ -183,26 +188,24 @@ class Desk:
         if stay.is_told or key in self._holders:
             return
         is_made_up = stay.request.key is None
-        self._leave(key, stay.request.wish if is_made_up else None, stay.order, stay.placing)
+        self._leave(key, stay.request.wish if is_made_up else None, stay.order, stay.pending)
 
     def _leave(
         self,
         key: str,
         wish: Wish | None,
         order: int,
-        placing: "asyncio.Task[tuple[Entry, bool]] | None" = None,
+        pending: "asyncio.Task[Any] | None" = None,
     ) -> None:
-        releasing = self._start(self._release(key, placing))
+        releasing = self._start(self._release(key, pending))
         self._orphans.put(Orphan(key=key, wish=wish, order=order, releasing=releasing))
 
     # What nobody waits for
 
-    async def _release(
-        self, key: str, placing: "asyncio.Task[tuple[Entry, bool]] | None" = None
-    ) -> None:
+    async def _release(self, key: str, pending: "asyncio.Task[Any] | None" = None) -> None:
         """Take it back if it is not sent; what came to nothing is no orphan any more."""
-        if placing is not None:
-            await asyncio.wait([placing])
+        if pending is not None:
+            await asyncio.wait([pending])
         for _ in range(TAKE_BACK_TRIES):
             try:
                 entry = await self._scheduler.cancel(key)

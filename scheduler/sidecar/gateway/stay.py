@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from ...clock import loop_s
-from ...model import Entry
 from .adoption import Wish
 from .clients import Caller
 from .parameters import Loan
@@ -41,7 +41,8 @@ class Stay:
     key: str | None = None
     """The submission it waits for, once there may be one."""
     order: int = 0
-    placing: "asyncio.Task[tuple[Entry, bool]] | None" = field(default=None, repr=False)
+    pending: "asyncio.Task[Any] | None" = field(default=None, repr=False)
+    """What has to end before anything is certain of the submission."""
     is_replayed: bool = False
     is_told: bool = False
     """To be set once the client was told an outcome; without it the submission becomes an
