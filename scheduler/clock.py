@@ -51,6 +51,12 @@ class Clock:
         """How far this machine's wall clock is behind the exchange's time, in seconds."""
         return (self._offset_ms + _loop_ms() - wall_ms()) / 1000
 
+    def assume(self, behind_ms: int) -> None:
+        """Go by this machine's wall clock and how far it was found to be behind by an earlier
+        process. Only before the first sample."""
+        assert not self.is_set
+        self._offset_ms = wall_ms() + behind_ms - _loop_ms()
+
     def sample(self, server_time_ms: int, asked_at_s: float) -> None:
         """Set the clock by a reply that has just come to a question asked at `asked_at_s`.
 

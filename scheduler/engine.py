@@ -96,7 +96,7 @@ class Engine:
 
     async def _begin(self) -> None:
         self._marks = await self._journal.marks()
-        marks.close_again(self._address, self._marks)
+        marks.close_again(self._address, self.clock, self._marks)
         unfinished = await self._unfinished()
         with anyio.move_on_after(FIRST_SAMPLE_S):
             await self.timekeeper.sample()
@@ -215,7 +215,7 @@ class Engine:
 
     async def _keep_closed(self, until_ms: int, cause: str) -> None:
         try:
-            await self._journal.set_mark(*marks.closed_row(until_ms, cause))
+            await self._journal.set_mark(*marks.closed_row(until_ms, cause, self.clock))
         except JournalUnavailable as error:
             self._alarm("journal", f"until when the address is {cause} was not kept: {error}")
 

@@ -47,8 +47,9 @@ class Reader:
 
     async def read_now(self, endpoint: Endpoint, build: Callable[[], HttpRequest]) -> HttpReply:
         """The same, and raises ConnectFailed at once where it would have to wait."""
-        if self._wait_ms(endpoint, Purpose.LOOK):
-            raise ConnectFailed("the address is not to send now")
+        why = self._why_not_now(endpoint)
+        if why is not None:
+            raise ConnectFailed(why)
         return await self._send(endpoint, build())
 
     def note(self, event: Accepted | Refused | Lost) -> None:
@@ -61,6 +62,15 @@ class Reader:
                 self._address.firewall(now_ms)
             case Accepted() | Refused():
                 self._address.went_through()
+
+    def _why_not_now(self, endpoint: Endpoint) -> str | None:
+        closed = self._address.closed(self._clock.now_ms())
+        if closed is not None:
+            until_ms, cause = closed
+            return f"the address is {cause} until {until_ms}"
+        if self._wait_ms(endpoint, Purpose.LOOK):
+            return f"the minute's weight of {endpoint.path} is spent"
+        return None
 
     def _wait_ms(self, endpoint: Endpoint, purpose: Purpose) -> int:
         return self._address.wait_ms(self._clock.now_ms()) or self._address.read_wait_ms(
