@@ -40,6 +40,10 @@ class Clock:
         """Milliseconds that only ever run on, for durations."""
         return int(_loop_ms())
 
+    def at_ms(self, steady_ms: int) -> int:
+        """The instant that `steady_ms` stands for, as far as is known now."""
+        return round(self._offset_ms + steady_ms)
+
     @property
     def is_trusted(self) -> bool:
         """Whether something missing may be taken for absent: the latest sample was quick, and the

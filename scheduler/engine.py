@@ -206,8 +206,9 @@ class Engine:
             worker = self.worker(entry.account)
             self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
 
-    def _on_address_closed(self, until_ms: int, cause: str) -> None:
+    def _on_address_closed(self, until_steady_ms: int, cause: str) -> None:
         """All accounts stop, and a restart must not run into the same wall."""
+        until_ms = self.clock.at_ms(until_steady_ms)
         self._alarm("address_banned", f"the address is {cause} until {until_ms}: nothing is sent")
         keeping = asyncio.ensure_future(self._keep_closed(until_ms, cause))
         self._keeping.add(keeping)

@@ -61,4 +61,5 @@ def close_again(address: Address, clock: Clock, marks: dict[tuple[str, str], str
     now_ms = clock.now_ms() + behind_ms
     if now_ms < until_ms:
         clock.assume(behind_ms)
-        address.close(min(until_ms, now_ms + until_ms - since_ms), cause)
+        wait_ms = min(until_ms - now_ms, until_ms - since_ms)
+        address.close(clock.steady_ms() + wait_ms, cause)

@@ -70,9 +70,9 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
 
 
 def _holds(worker: Worker, now_ms: int) -> tuple[HoldState, ...]:
-    closed = worker.shared.address.closed(now_ms)
+    closed = worker.shared.address.closed(worker.clock.steady_ms())
     holds = worker.queue.holds(now_ms)
     if closed is not None:
         until_ms, cause = closed
-        holds.append(HoldState(cause, None, until_ms))
+        holds.append(HoldState(cause, None, worker.clock.at_ms(until_ms)))
     return tuple(holds)

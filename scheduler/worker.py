@@ -229,8 +229,9 @@ class Worker:
                 await _wait(self._wake, choice.wait_ms)
 
     def _headroom(self) -> Headroom:
-        headroom = self.budget.headroom(self.clock.steady_ms())
-        closed_ms = self.shared.address.wait_ms(self.clock.now_ms())
+        steady_ms = self.clock.steady_ms()
+        headroom = self.budget.headroom(steady_ms)
+        closed_ms = self.shared.address.wait_ms(steady_ms)
         return Headroom(
             normal_ms=max(headroom.normal_ms, closed_ms),
             urgent_ms=max(headroom.urgent_ms, closed_ms),

@@ -173,6 +173,20 @@ def test_a_closed_address_is_kept_across_a_restart(
     assert len(with_status(life.sim.ledger.arrivals, status)) == 1
 
 
+def test_what_a_long_ban_leaves_undecided_names_the_ban() -> None:
+    async def lose_and_ban(world: World) -> None:
+        world.sim.fail_next("lost_after", account="a")
+        await asyncio.sleep(1)
+        world.sim.ban(ban_ms=20 * 60_000)
+
+    life = told_to_stop(lose_and_ban, lasts_s=40)
+    [said] = [alarm.message for alarm in life.alarms if alarm.cause == "unresolved"]
+    why, until_ms = said.rsplit(maxsplit=1)
+    assert why.endswith("900 s: no exchange time: the address is banned until")
+    assert int(until_ms) == pytest.approx(life.statuses["a"].holds[-1].until_ms, abs=1_000)
+    assert_all_confirmed(life)
+
+
 @pytest.mark.parametrize("ahead_s", [-86_400, -100, 100, 86_400], ids=lambda s: f"{s} s")
 def test_a_ban_is_kept_across_a_restart_on_a_machine_whose_clock_is_wrong(ahead_s: float) -> None:
     life = stopped_then_restarted("418", is_killed=True, ahead_s=(ahead_s, ahead_s))
