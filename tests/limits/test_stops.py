@@ -174,12 +174,11 @@ def test_a_closed_address_is_kept_across_a_restart(
 
 
 def test_what_a_long_ban_leaves_undecided_names_the_ban() -> None:
-    async def lose_and_ban(world: World) -> None:
-        world.sim.fail_next("lost_after", account="a")
-        await asyncio.sleep(1)
-        world.sim.ban(ban_ms=20 * 60_000)
-
-    life = told_to_stop(lose_and_ban, lasts_s=40)
+    life = told_to_stop(
+        both(fail_next("lost_after", account="a"), fail_next("418", path=f"GET {PATH}")),
+        lasts_s=40,
+        ban_ms=(20 * 60_000, 20 * 60_000),
+    )
     [said] = [alarm.message for alarm in life.alarms if alarm.cause == "unresolved"]
     why, until_ms = said.rsplit(maxsplit=1)
     assert why.endswith("900 s: no exchange time: the address is banned until")
