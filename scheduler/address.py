@@ -37,7 +37,10 @@ class Purpose(Enum):
 
 
 class Address:
-    """Whether anything may go out, and whether a read still fits."""
+    """Whether anything may go out, and whether a read still fits.
+
+    Times are `Clock.steady_ms`: a ban lasts as long as it lasts, wherever clocks are set meanwhile.
+    """
 
     def __init__(
         self, limits: Limits, on_close: Callable[[int, str], None] = lambda until_ms, cause: None
@@ -52,27 +55,27 @@ class Address:
         self._after_ban = _Quiet(BAN_WAIT_MS, BAN_WAIT_MAX_MS)
         self._after_firewall = _Quiet(FIREWALL_WAIT_MS, FIREWALL_WAIT_MAX_MS)
 
-    # Bans; times are exchange epoch
+    # Bans
 
-    def wait_ms(self, now_ms: int) -> int:
+    def wait_ms(self, steady_ms: int) -> int:
         """Until anything may be sent; 0 is now."""
-        return max(0, self._closed_until_ms - now_ms)
+        return max(0, self._closed_until_ms - steady_ms)
 
-    def closed(self, now_ms: int) -> tuple[int, str] | None:
+    def closed(self, steady_ms: int) -> tuple[int, str] | None:
         """Until when the address is closed and what for; None while it is open."""
-        if self._closed_until_ms <= now_ms:
+        if self._closed_until_ms <= steady_ms:
             return None
         return self._closed_until_ms, self._closed_for
 
-    def ban(self, retry_after_ms: int | None, now_ms: int) -> int:
+    def ban(self, retry_after_ms: int | None, steady_ms: int) -> int:
         """The exchange answered 418; returns until when nothing is sent."""
         if retry_after_ms:
-            return self.close(now_ms + retry_after_ms, "banned")
-        return self.close(self._after_ban.until_ms(now_ms), "banned")
+            return self.close(steady_ms + retry_after_ms, "banned")
+        return self.close(self._after_ban.until_ms(steady_ms), "banned")
 
-    def firewall(self, now_ms: int) -> int:
+    def firewall(self, steady_ms: int) -> int:
         """The exchange's firewall answered 403; returns until when nothing is sent."""
-        return self.close(self._after_firewall.until_ms(now_ms), "firewalled")
+        return self.close(self._after_firewall.until_ms(steady_ms), "firewalled")
 
     def close(self, until_ms: int, cause: str) -> int:
         """Nothing is sent before `until_ms`, or later if it was closed for longer already."""
@@ -86,7 +89,7 @@ class Address:
         self._after_ban.is_over()
         self._after_firewall.is_over()
 
-    # Weight that counts by address; times are `Clock.steady_ms`
+    # Weight that counts by address
 
     def read_wait_ms(self, path: str, weight: int, purpose: Purpose, steady_ms: int) -> int:
         """Until a read of this weight fits its endpoint's minute; 0 is now."""
@@ -124,11 +127,11 @@ class _Quiet:
         self._in_a_row = 0
         self._until_ms = 0
 
-    def until_ms(self, now_ms: int) -> int:
+    def until_ms(self, steady_ms: int) -> int:
         """Until when, after a refusal now. One that comes while that lasts was under way when it
         began, and says nothing new."""
-        if now_ms >= self._until_ms:
-            self._until_ms = now_ms + min(
+        if steady_ms >= self._until_ms:
+            self._until_ms = steady_ms + min(
                 self._first_ms << min(self._in_a_row, 16), self._longest_ms
             )
             self._in_a_row += 1

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from aiolimiter import AsyncLimiter
 
 from .account_queue import Headroom
-from .events import Lost, NotSent, Refused, Sent
+from .events import Accepted, Lost, NotSent, Refused, Sent
 from .ledger import MINUTE_MS, UNANSWERED_MS, Charge, Ledger
 from .model import Attempt, Outcome
 from .pace import Pace
@@ -49,6 +49,7 @@ class Budget:
         """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""
         self.pace.started(steady_ms)
         charge = self.ledger.start(is_urgent=is_urgent)
+        charge.started_ms = steady_ms
         await self._bucket.acquire(self._weight)
         return charge
 
@@ -73,8 +74,15 @@ class Budget:
             case _:
                 self.ledger.end(charge, steady_ms)
                 self.pace.went_through(steady_ms)
-        if answer.used_weight is not None:
-            self.ledger.observe(answer.used_weight, steady_ms, charge)
+        used = answer.used_weight
+        is_sure = isinstance(answer.event, Accepted)
+        self.ledger.learn(charge, steady_ms, used=used, is_sure=is_sure, exchange_ms=now_ms)
+        if used is not None:
+            self.ledger.observe(used, steady_ms, charge)
+        match answer.event:
+            case Refused(disposition=Disposition.LIMITED, retry_after_ms=told_ms):
+                is_counted, is_told = used is not None, bool(told_ms)
+                self.ledger.refused(steady_ms, is_counted=is_counted, is_told=is_told)
 
     def restore(
         self, attempts: Iterable[tuple[Attempt, bool]], *, now_ms: int, steady_ms: int

@@ -42,6 +42,10 @@ class Clock:
         """Milliseconds that only ever run on, for durations."""
         return int(self._loop_s() * 1000)
 
+    def at_ms(self, steady_ms: int) -> int:
+        """The instant that `steady_ms` stands for, as far as is known now."""
+        return round(self._offset_ms + steady_ms)
+
     @property
     def is_trusted(self) -> bool:
         """Whether something missing may be taken for absent: the latest sample was quick, and the
@@ -52,6 +56,12 @@ class Clock:
     def offset_s(self) -> float:
         """How far this machine's wall clock is behind the exchange's time, in seconds."""
         return (self._offset_ms + self._loop_ms() - wall_ms()) / 1000
+
+    def assume(self, behind_ms: int) -> None:
+        """Go by this machine's wall clock and how far it was found to be behind by an earlier
+        process. Only before the first sample."""
+        assert not self.is_set
+        self._offset_ms = wall_ms() + behind_ms - self._loop_ms()
 
     def sample(self, server_time_ms: int, asked_at_s: float) -> None:
         """Set the clock by a reply that has just come to a question asked at `asked_at_s`.

@@ -109,7 +109,7 @@ class Engine:
 
     async def _begin(self) -> None:
         self._marks = await self._journal.marks()
-        marks.close_again(self._address, self._marks)
+        marks.close_again(self._address, self.clock, self._marks)
         unfinished = await self._unfinished()
         self._startup.recall(self._marks)
         with anyio.move_on_after(FIRST_SAMPLE_S):
@@ -261,8 +261,9 @@ class Engine:
             worker = self.worker(entry.account)
             self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
 
-    def _on_address_closed(self, until_ms: int, cause: str) -> None:
+    def _on_address_closed(self, until_steady_ms: int, cause: str) -> None:
         """All accounts stop, and a restart must not run into the same wall."""
+        until_ms = self.clock.at_ms(until_steady_ms)
         self._alarm("address_banned", f"the address is {cause} until {until_ms}: nothing is sent")
         keeping = asyncio.ensure_future(self._keep_closed(until_ms, cause))
         self._keeping.add(keeping)
@@ -270,7 +271,7 @@ class Engine:
 
     async def _keep_closed(self, until_ms: int, cause: str) -> None:
         try:
-            await self._journal.set_mark(*marks.closed_row(until_ms, cause))
+            await self._journal.set_mark(*marks.closed_row(until_ms, cause, self.clock))
         except JournalUnavailable as error:
             self._alarm("journal", f"until when the address is {cause} was not kept: {error}")
 

@@ -110,8 +110,10 @@ class Exchange:
         """All records of the request's kind and pair in a window; of its asset unless
         `any_asset`."""
         # The clock is read before the records: only then does its time bound what they can miss.
-        if not await self._timekeeper.sample():
-            return LookUpFailed("no exchange time")
+        try:
+            await self._timekeeper.read()
+        except READ_ERRORS as error:
+            return LookUpFailed(f"no exchange time: {str(error) or type(error).__name__}")
         as_of_ms, is_trusted = self._clock.now_ms(), self._clock.is_trusted
         found: dict[int, Transaction] = {}
         try:

@@ -28,7 +28,13 @@ class Shortage:
     ask_wait_ms: int
     ask_at_ms: int
     available: Decimal | None = None
-    """What the exchange said it has, less what has been lent since; None until it was asked."""
+    """What the exchange said it has, less what has been lent since; None until it was asked, and
+    where it is not believed."""
+    is_said: bool = False
+    """Whether `available` is the exchange's word."""
+    doubted: Decimal | None = None
+    """What the exchange said it had when it refused to lend less: as much or less means nothing."""
+    doubted_until_ms: int = 0
     fresh_until_ms: int = 0
     """Until when `available` may send borrows off."""
     waited_at_ms: int = 0
@@ -99,6 +105,9 @@ class InventoryGate:
             shortage.retry_at_ms = now_ms + shortage.wait_ms
         else:
             shortage.retry_at_ms = max(shortage.retry_at_ms, now_ms + policy.starved_wait_ms)
+        if has_waited and shortage.is_said:
+            shortage.doubted = shortage.available
+            shortage.doubted_until_ms = now_ms + policy.starved_wait_max_ms
         shortage.refused = min(shortage.refused, amount)
         shortage.ask_at_ms = shortage.waited_at_ms = shortage.retry_at_ms
         shortage.ask_wait_ms = 0
@@ -114,6 +123,7 @@ class InventoryGate:
         shortage.trying = None
         if was_lent:
             shortage.wait_ms = shortage.ask_wait_ms = 0
+            shortage.doubted = None
             if shortage.available is not None:
                 shortage.available -= _amount(entry)
 
@@ -131,13 +141,20 @@ class InventoryGate:
     def answered(self, pool: Pool, available: Decimal | None, now_ms: int) -> None:
         """The inventory call said how much there is; None if it failed.
 
-        Without an answer the smallest in line may try, as plain back-off would have it.
+        Without an answer the smallest in line may try, as plain back-off would have it. After one
+        that was not kept only more than it said is believed, or the same after a long while: an
+        exchange that says what it will not lend would else be tried again and again.
         """
         shortage, policy = self._shortages.get(pool), self._policy
         if shortage is None:  # nobody waited any more, and it was forgotten meanwhile
             return
+        shortage.is_said = available is not None
         if available is None:
             available = min(map(_amount, shortage.waiting.values()), default=None)
+        elif shortage.doubted is not None and available <= shortage.doubted:
+            shortage.doubted = available
+            if now_ms < shortage.doubted_until_ms:
+                available = None
         shortage.available = available
         shortage.fresh_until_ms = now_ms + policy.inventory_fresh_ms
         shortage.ask_wait_ms = _doubled(

@@ -12,7 +12,9 @@ import heapq
 from collections import deque
 from dataclasses import dataclass
 
+from .others import Others
 from .policy import Limits
+from .window import Window
 
 MINUTE_MS = 60_000
 MARGIN_MS = 30
@@ -32,6 +34,7 @@ class Charge:
 
     weight: int
     is_urgent: bool
+    started_ms: int = 0
     own: int = 0
     """All that was charged when the attempt started, its own weight included."""
 
@@ -48,7 +51,9 @@ class Ledger:
         self._count = 0
         self._own = 0
         self._own_normal = 0
-        self._foreign: deque[tuple[int, int]] = deque()  # (seen at, weight), weights falling
+        self._others = Others(limits.request_weight)
+        self._window = Window(limits.request_weight)
+        self._are_refusals_clear = True
         self._blocked_until_ms = 0
         self._blocks_in_a_row = 0
 
@@ -60,10 +65,9 @@ class Ledger:
         return self._own
 
     def foreign(self, now_ms: int) -> int:
-        """The most that others were seen to have spent in any of the last minute's replies."""
-        while self._foreign and self._foreign[0][0] <= now_ms - MINUTE_MS:
-            self._foreign.popleft()
-        return self._foreign[0][1] if self._foreign else 0
+        """What is left to others."""
+        is_rolling = self._window.is_rolling and self._are_refusals_clear
+        return self._others.weight(now_ms, is_rolling=is_rolling)
 
     def wait_ms(self, now_ms: int, *, is_urgent: bool) -> int:
         """0 if one more request fits; else how long until asking again can help."""
@@ -101,8 +105,7 @@ class Ledger:
         """When one more request fits on top of `before` of weight that is yet to be spent."""
         total = self.own(now_ms) + before + self._weight
         normal = self._own_normal + before + self._weight
-        self.foreign(now_ms)
-        seen = deque(self._foreign)
+        seen = deque(self._others.falling(now_ms, is_rolling=self._window.is_rolling))
         ends = [(until_ms, c.weight, not c.is_urgent) for until_ms, _, c in self._expiring]
         ends += [(now_ms + MINUTE_MS, c.weight, not c.is_urgent) for c in self._open]
         at_ms = now_ms
@@ -114,7 +117,7 @@ class Ledger:
                 continue
             if total <= self._limit:
                 while seen and total + seen[0][1] > self._limit:
-                    at_ms = max(at_ms, seen.popleft()[0] + MINUTE_MS)
+                    at_ms = max(at_ms, seen.popleft()[0])
                 return at_ms
         return at_ms
 
@@ -148,6 +151,15 @@ class Ledger:
         self._count_in(charge)
         self._expire_at(charge, until_ms)
 
+    def learn(
+        self, charge: Charge, now_ms: int, *, used: int | None, is_sure: bool, exchange_ms: int
+    ) -> None:
+        """What the answer to `charge`, now, tells of the window; `is_sure`: the exchange took the
+        attempt on. `exchange_ms` is its time."""
+        self._window.add(charge.started_ms, now_ms, is_sure=is_sure)
+        if used is not None:
+            self._window.judge(used, now_ms, charge.started_ms, exchange_ms)
+
     def observe(self, used: int, now_ms: int, charge: Charge | None = None) -> None:
         """The header of the reply to `charge` says how much of the minute is spent, by us and by
         others.
@@ -156,16 +168,33 @@ class Ledger:
         and taken for somebody else's it would leave 1 % of the budget unused for ever.
         """
         own = max(self.own(now_ms), charge.own if charge is not None else 0)
-        foreign = max(0, used - own)
-        while self._foreign and self._foreign[-1][1] <= foreign:
-            self._foreign.pop()
-        if foreign:
-            self._foreign.append((now_ms, foreign))
+        self._others.observe(max(0, used - own), now_ms)
 
     def block(self, until_ms: int) -> None:
         """The exchange refused for weight: nothing of this account starts before `until_ms`."""
         self._blocked_until_ms = max(self._blocked_until_ms, until_ms)
         self._blocks_in_a_row += 1
+
+    def refused(self, now_ms: int, *, is_counted: bool, is_told: bool) -> None:
+        """The exchange refused for weight; `is_counted`: it said what was used by then, and
+        `observe` was told; `is_told`: it said for how long."""
+        # One that says neither costs up to a minute: none of those is risked.
+        self._are_refusals_clear = is_counted or is_told
+        self._others.refused(now_ms, is_counted=is_counted)
+
+    def room_ms(self, now_ms: int) -> int | None:
+        """How long until one more fits beside what others have spent by now; None where the window
+        is not known to roll."""
+        if not self._window.is_rolling:
+            return None
+        used = self.own(now_ms) + self._others.known(now_ms) + self._weight
+        room_ms = now_ms
+        for until_ms, _, charge in sorted(self._expiring, key=lambda ending: ending[0]):
+            if used <= self._limit:
+                break
+            used -= charge.weight
+            room_ms = until_ms
+        return room_ms - now_ms if used <= self._limit else MINUTE_MS
 
     @property
     def blocks_in_a_row(self) -> int:
@@ -179,8 +208,7 @@ class Ledger:
 
     def _until_next_change(self, now_ms: int) -> int:
         changes = [self._expiring[0][0]] if self._expiring else []
-        if self._foreign:
-            changes.append(self._foreign[0][0] + MINUTE_MS)
+        changes += self._others.changes(now_ms)
         # With neither, all the weight is in the air, or the limit is below one request.
         return max(1, min(changes, default=now_ms + MINUTE_MS) - now_ms)
 
@@ -204,15 +232,20 @@ class Ledger:
             self._own_normal -= charge.weight
 
 
-def limited_until_ms(retry_after_ms: int | None, now_ms: int, in_a_row: int) -> int:
+def limited_until_ms(
+    retry_after_ms: int | None, now_ms: int, in_a_row: int, room_ms: int | None = None
+) -> int:
     """Until when nothing of an account is sent after a refusal for weight, in exchange time.
 
     As long as the exchange says; where that was not enough the time before, at least 5 s, and twice
     as long with every further refusal in a row, because going on after 429 earns a ban. If it does
-    not say: until its next clock minute and at least 5 s, and twice as long likewise.
+    not say: until its next clock minute and at least 5 s, and twice as long likewise; or, where it
+    is known how long it takes until there is room, for that long and at least 5 s likewise.
     """
     if retry_after_ms:
         least_ms = QUIET_MIN_MS << min(in_a_row - 1, 4) if in_a_row else 0
         return now_ms + max(retry_after_ms + RETRY_SLACK_MS, least_ms)
+    if room_ms is not None:
+        return now_ms + max(room_ms + RETRY_SLACK_MS, QUIET_MIN_MS << min(in_a_row, 4))
     rest_ms = MINUTE_MS - now_ms % MINUTE_MS
     return now_ms + (max(rest_ms, QUIET_MIN_MS) << min(in_a_row, 4))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import orjson
 
 from .address import Address
+from .clock import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +53,25 @@ def scope(account: str) -> str:
     return f"account:{account}"
 
 
-def closed_row(until_ms: int, cause: str) -> tuple[str, str, str]:
-    """Until when the address is closed, as a journal keeps it."""
-    return "address", "closed", orjson.dumps([until_ms, cause]).decode()
+def closed_row(until_ms: int, cause: str, clock: Clock) -> tuple[str, str, str]:
+    """Since when and until when the address is closed, as a journal keeps it, and how far the
+    machine's clock was behind the exchange's."""
+    behind_ms = round(clock.offset_s * 1000)
+    return "address", "closed", orjson.dumps([until_ms, cause, clock.now_ms(), behind_ms]).decode()
 
 
-def close_again(address: Address, marks: dict[tuple[str, str], str]) -> None:
-    """Close the address for as long as an earlier process knew it to be."""
+def close_again(address: Address, clock: Clock, marks: dict[tuple[str, str], str]) -> None:
+    """Close the address for as long as an earlier process knew it to be.
+
+    No sample may be taken meanwhile, so the machine's clock has to do, corrected by how wrong it
+    was then. Whatever else has become of it, the address is not closed for longer than it was.
+    """
     value = marks.get(("address", "closed"))
-    if value is not None:
-        address.close(*orjson.loads(value))
+    if value is None:
+        return
+    until_ms, cause, since_ms, behind_ms = orjson.loads(value)
+    now_ms = clock.now_ms() + behind_ms
+    if now_ms < until_ms:
+        clock.assume(behind_ms)
+        wait_ms = min(until_ms - now_ms, until_ms - since_ms)
+        address.close(clock.steady_ms() + wait_ms, cause)

@@ -8,9 +8,12 @@ Times are milliseconds of a clock that is never set.
 """
 
 STEP_MS = 50
-"""Added to the gap by a collision: a tenth of what the collision itself costs of the minute."""
+"""The most that a collision adds to the gap: a tenth of what it costs of the minute."""
+STEP_MIN_MS = 10
+"""The least. In between it is the round trip of the refusal, which comes at once: where the way is
+short it is the work that takes a little longer than the gap, and no more than that is wanted."""
 EXTRA_MAX_MS = 400
-HALF_LIFE_MS = 60_000
+HALF_LIFE_MS = 120_000
 """In which what was added halves: slow, because trying again for less costs 1500 of weight."""
 
 
@@ -52,7 +55,9 @@ class Pace:
         as an order that borrows, and a wider gap would not help against that.
         """
         if not self._has_collided:
-            self._extra_ms = min(self._decayed(now_ms) + STEP_MS, EXTRA_MAX_MS)
+            way_ms = STEP_MS if self._started_at_ms is None else now_ms - self._started_at_ms
+            step_ms = min(max(way_ms, STEP_MIN_MS), STEP_MS)
+            self._extra_ms = min(self._decayed(now_ms) + step_ms, EXTRA_MAX_MS)
             self._extra_at_ms = now_ms
         self._answered_at_ms = now_ms
         self._has_collided = True

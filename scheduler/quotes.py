@@ -15,7 +15,7 @@ def quote(worker: Worker, priority: Priority) -> Quote:
         steady_ms, ahead, pace.gap_ms(steady_ms), is_urgent=is_urgent
     )
     wait_ms = max(
-        starts_at_ms - steady_ms, pace.wait_ms(steady_ms), worker.shared.address.wait_ms(now_ms)
+        starts_at_ms - steady_ms, pace.wait_ms(steady_ms), worker.shared.address.wait_ms(steady_ms)
     )
     return Quote(starts_at_ms=now_ms + wait_ms, ahead=ahead, causes=_causes(worker))
 
@@ -24,7 +24,8 @@ def is_surely_in_time(worker: Worker, deadline_ms: int) -> bool:
     """A quick answer to whether a quote is worth making: True only if no certain wait can take as
     long as `deadline_ms`."""
     now_ms, limits = worker.clock.now_ms(), worker.limits
-    if worker.shared.address.wait_ms(now_ms) or worker.budget.ledger.blocked_until_ms():
+    closed_ms = worker.shared.address.wait_ms(worker.clock.steady_ms())
+    if closed_ms or worker.budget.ledger.blocked_until_ms():
         return False
     slots = limits.uid_weight_per_minute // limits.request_weight - limits.urgent_reserve
     each_ms = max(5 * limits.min_gap_ms, 2 * MINUTE_MS // max(1, slots))
@@ -32,13 +33,13 @@ def is_surely_in_time(worker: Worker, deadline_ms: int) -> bool:
 
 
 def _causes(worker: Worker) -> tuple[str, ...]:
-    now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
+    steady_ms = worker.clock.steady_ms()
     ledger = worker.budget.ledger
     causes = {
         "gap": worker.budget.pace.wait_ms(steady_ms) > 0 or len(worker.queue) > 0,
         "weight": ledger.wait_ms(steady_ms, is_urgent=False) > 0,
         "limit": ledger.blocked_until_ms() > steady_ms,
-        "ban": worker.shared.address.wait_ms(now_ms) > 0,
+        "ban": worker.shared.address.wait_ms(steady_ms) > 0,
         "pause": bool(worker.queue.pauses),
     }
     return tuple(cause for cause, holds in causes.items() if holds)

@@ -58,24 +58,35 @@ class Reader:
 
     async def read_now(self, endpoint: Endpoint, build: Callable[[], HttpRequest]) -> HttpReply:
         """The same, and raises ConnectFailed at once where it would have to wait."""
-        if self._wait_ms(endpoint, Purpose.LOOK):
-            raise ConnectFailed("the address is not to send now")
+        why = self._why_not_now(endpoint)
+        if why is not None:
+            raise ConnectFailed(why)
         return await self._send(endpoint, build())
 
     def note(self, event: Accepted | Refused | Lost) -> None:
         """Hold against the address what a reply says of it."""
-        now_ms = self._clock.now_ms()
+        steady_ms = self._clock.steady_ms()
         match event:
             case Refused(is_address_banned=True, retry_after_ms=retry_after_ms):
-                self._address.ban(retry_after_ms, now_ms)
+                self._address.ban(retry_after_ms, steady_ms)
             case Lost(is_firewalled=True):
-                self._address.firewall(now_ms)
+                self._address.firewall(steady_ms)
             case Accepted() | Refused():
                 self._address.went_through()
 
+    def _why_not_now(self, endpoint: Endpoint) -> str | None:
+        closed = self._address.closed(self._clock.steady_ms())
+        if closed is not None:
+            until_ms, cause = closed
+            return f"the address is {cause} until {self._clock.at_ms(until_ms)}"
+        if self._wait_ms(endpoint, Purpose.LOOK):
+            return f"the minute's weight of {endpoint.path} is spent"
+        return None
+
     def _wait_ms(self, endpoint: Endpoint, purpose: Purpose) -> int:
-        return self._address.wait_ms(self._clock.now_ms()) or self._address.read_wait_ms(
-            endpoint.budget, endpoint.weight, purpose, self._clock.steady_ms()
+        steady_ms = self._clock.steady_ms()
+        return self._address.wait_ms(steady_ms) or self._address.read_wait_ms(
+            endpoint.budget, endpoint.weight, purpose, steady_ms
         )
 
     async def _send(self, endpoint: Endpoint, request: HttpRequest) -> HttpReply:

@@ -66,11 +66,11 @@ def overview(
 ) -> Overview:
     workers = [engine.worker(name) for name in accounts]
     clock = engine.clock
-    closed = engine.address.closed(clock.now_ms())
+    closed = engine.address.closed(clock.steady_ms())
     return Overview(
         accounts=tuple(account_status(worker, alarms) for worker in workers),
         clock_offset_s=clock.offset_s if clock.is_set else None,
-        address_closed_until_ms=None if closed is None else closed[0],
+        address_closed_until_ms=None if closed is None else clock.at_ms(closed[0]),
         is_journal_up=is_written and is_journal_trusted(engine, accounts),
     )
 
@@ -117,8 +117,8 @@ def _holds(worker: Worker, now_ms: int) -> tuple[HoldState, ...]:
     limited_ms = worker.budget.ledger.blocked_until_ms() - worker.clock.steady_ms()
     if limited_ms > 0:
         holds.append(HoldState("limited", None, now_ms + limited_ms))
-    closed = worker.shared.address.closed(now_ms)
+    closed = worker.shared.address.closed(worker.clock.steady_ms())
     if closed is not None:
         until_ms, cause = closed
-        holds.append(HoldState(cause, None, until_ms))
+        holds.append(HoldState(cause, None, worker.clock.at_ms(until_ms)))
     return tuple(holds)

@@ -23,12 +23,17 @@ class Timekeeper:
         self._reader = reader
         self._clock = clock
 
-    async def sample(self) -> bool:
-        """Ask once; False if no usable answer came, or if nothing may be sent now."""
+    async def read(self) -> None:
+        """Ask once. Raises one of READ_ERRORS if no usable answer came, or if nothing may be sent
+        now: then it says for how long."""
         asked_at_s = loop_s()
+        reply = await self._reader.read_now(binance.TIME, binance.time_request)
+        self._clock.sample(binance.server_time_ms(reply), asked_at_s)
+
+    async def sample(self) -> bool:
+        """The same; False instead of an error."""
         try:
-            reply = await self._reader.read_now(binance.TIME, binance.time_request)
-            self._clock.sample(binance.server_time_ms(reply), asked_at_s)
+            await self.read()
         except READ_ERRORS as error:
             _log.debug("no exchange time: %s", error)
             return False

@@ -230,8 +230,9 @@ class Worker:
                 await _wait(self._wake, choice.wait_ms)
 
     def _headroom(self) -> Headroom:
-        headroom = self.budget.headroom(self.clock.steady_ms())
-        closed_ms = self.shared.address.wait_ms(self.clock.now_ms())
+        steady_ms = self.clock.steady_ms()
+        headroom = self.budget.headroom(steady_ms)
+        closed_ms = self.shared.address.wait_ms(steady_ms)
         return Headroom(
             normal_ms=max(headroom.normal_ms, closed_ms),
             urgent_ms=max(headroom.urgent_ms, closed_ms),
@@ -274,7 +275,7 @@ class Worker:
             now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
             self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
             self._note_gate(sent, answer.event)
-            await self._note_limit(answer.event)
+            await self._note_limit(answer.event, is_counted=answer.used_weight is not None)
             await self.apply(sent, answer.event)
         except StaleVersion:
             await self.reread(entry.key, has_flown=True)
@@ -309,7 +310,7 @@ class Worker:
             return False
         return True
 
-    async def _note_limit(self, event: Event) -> None:
+    async def _note_limit(self, event: Event, *, is_counted: bool) -> None:
         """After a refusal for weight: nothing of the account starts until the minute is over."""
         ledger = self.budget.ledger
         match event:
@@ -317,7 +318,8 @@ class Worker:
                 pass  # it is the address that waits
             case Refused(disposition=Disposition.LIMITED, retry_after_ms=retry_after_ms):
                 now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
-                until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row)
+                room_ms = ledger.room_ms(steady_ms) if is_counted else None
+                until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row, room_ms)
                 ledger.block(steady_ms + until_ms - now_ms)
                 await self.standing.limited(until_ms)
             case Accepted() | Refused():

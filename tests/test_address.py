@@ -5,9 +5,9 @@ import pytest
 from scheduler.address import Address, Purpose
 from scheduler.policy import Limits
 
-from .build import NOW_MS
-
 MINUTE_MS = 60_000
+NOW_MS = 5_000_000
+"""On a clock that is never set."""
 RECORDS = "/sapi/v1/margin/borrow-repay"
 OTHER = "/sapi/v1/margin/allAssets"
 LOOK = 10

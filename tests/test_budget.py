@@ -147,7 +147,7 @@ async def test_a_collision_widens_the_gap_and_whatever_gets_through_ends_the_row
     budget = await settled(BUSY)
     assert budget.pace.gap_ms(100) == 100 + STEP_MS
     for event in (BUSY, Accepted(1), BUSY):
-        charge = await budget.start(200, is_urgent=False)
+        charge = await budget.start(0, is_urgent=False)
         budget.settle(charge, attempt(), Sent(event, None), now_ms=NOW_MS, steady_ms=100)
     assert budget.pace.gap_ms(100) == 100 + 2 * STEP_MS
 

@@ -55,10 +55,12 @@ def short(amount: str = "100") -> InventoryGate:
 
 
 def refuse_again(gate: InventoryGate, amount: str = "100") -> int:
-    """Wait as long as the gate wants, go by an answer and be refused again; says when."""
-    asked, now_ms = borrow(0, amount), gate.shortages()[CROSS].retry_at_ms
+    """Wait as long as the gate wants, go by an answer that says more than the one before, and be
+    refused again; says when."""
+    asked, shortage = borrow(0, amount), gate.shortages()[CROSS]
+    now_ms = shortage.retry_at_ms
     gate.may_start(asked, now_ms)
-    refill(gate, amount, now_ms)
+    refill(gate, str((shortage.doubted or Decimal(amount)) + 1), now_ms)
     assert gate.may_start(asked, now_ms)
     gate.started(asked)
     gate.refused(asked, now_ms)
@@ -359,6 +361,70 @@ def test_a_refusal_after_an_answer_makes_everyone_wait_anew() -> None:
     assert not gate.may_start(second, RETRY_MS + 100)
     assert gate.due(RETRY_MS + 90 + 1_999) == []
     assert gate.due(RETRY_MS + 90 + 2_000) == [CROSS]
+
+
+def disbelieving(said: str = "150") -> tuple[InventoryGate, Entry, int]:
+    """A gate after an answer that was enough and was not kept: with one in line, at that time."""
+    gate, asked = short(), borrow(1)
+    gate.may_start(asked, RETRY_MS)
+    refill(gate, said, RETRY_MS)
+    assert gate.may_start(asked, RETRY_MS)
+    gate.started(asked)
+    gate.refused(asked, RETRY_MS)
+    return gate, asked, RETRY_MS
+
+
+@pytest.mark.parametrize(
+    ("answers", "may"),
+    [
+        pytest.param(["150"], False, id="the same again"),
+        pytest.param(["120"], False, id="less, and still enough"),
+        pytest.param(["151"], True, id="more"),
+        pytest.param(["120", "130"], True, id="less, and then more: something came back"),
+        pytest.param(["20", "90", "90"], False, id="more, and not enough"),
+    ],
+)
+def test_after_an_answer_that_was_not_kept_only_more_is_believed(
+    answers: list[str], may: bool
+) -> None:
+    gate, asked, now_ms = disbelieving()
+    for number, said in enumerate(answers, 1):
+        then_ms = now_ms + number * 10_000
+        assert not gate.may_start(asked, then_ms)
+        refill(gate, said, then_ms)
+    assert gate.may_start(asked, then_ms) is may
+
+
+@pytest.mark.parametrize(("after_ms", "may"), [(299_999, False), (300_000, True)], ids=str)
+def test_after_five_minutes_the_same_answer_is_good_for_another_try(
+    after_ms: int, may: bool
+) -> None:
+    gate, asked, now_ms = disbelieving()
+    assert not gate.may_start(asked, now_ms)
+    refill(gate, "150", now_ms + after_ms)
+    assert gate.may_start(asked, now_ms + after_ms) is may
+
+
+def test_a_loan_takes_the_doubt_away() -> None:
+    gate, asked, now_ms = disbelieving()
+    small = borrow(2, "10")
+    assert gate.may_start(small, now_ms)
+    gate.started(small)
+    gate.ended(small, was_lent=True)
+    assert not gate.may_start(asked, now_ms + 10_000)
+    refill(gate, "150", now_ms + 10_000)
+    assert gate.may_start(asked, now_ms + 10_000)
+
+
+def test_a_try_without_an_answer_casts_no_doubt_on_one() -> None:
+    gate, asked = short(), borrow(1)
+    gate.may_start(asked, RETRY_MS)
+    refill(gate, None, RETRY_MS)
+    gate.started(asked)
+    gate.refused(asked, RETRY_MS)
+    assert not gate.may_start(asked, RETRY_MS + 10_000)
+    refill(gate, "100", RETRY_MS + 10_000)
+    assert gate.may_start(asked, RETRY_MS + 10_000)
 
 
 def test_without_an_answer_the_smallest_in_line_tries() -> None:

@@ -27,6 +27,8 @@ PURE = {
     "lifecycle": "the rules: how an event changes an entry",
     "inventory": "the gate of an asset that has run out",
     "account_queue": "which entry of an account goes next, and when",
+    "window": "whether the exchange's minute rolls",
+    "others": "what others spend of the minute",
     "ledger": "the weight that a minute has seen",
     "pace": "the gap between two starts",
     "address": "what the exchange holds against this machine's address",

@@ -315,6 +315,60 @@ def test_a_refusal_that_says_for_how_long_lasts_that_long_and_a_second(
     assert limited_until_ms(retry_after_ms, now_ms, in_a_row) == now_ms + wait_ms
 
 
+def taken_for_rolling() -> Ledger:
+    """With one attempt a second for as long as it takes, up to 300 s, and nobody else."""
+    book = ledger()
+    for now_ms in range(0, 300_000, 1_000):
+        charge = book.start(is_urgent=False)
+        charge.started_ms = now_ms
+        book.end(charge, now_ms)
+        book.learn(
+            charge, now_ms, used=book.own(now_ms), is_sure=True, exchange_ms=MINUTE_MS + now_ms
+        )
+    return book
+
+
+def test_it_is_known_when_there_is_room_only_where_the_window_is_known_to_roll() -> None:
+    assert ledger().room_ms(0) is None
+    assert taken_for_rolling().room_ms(299_000) == 0
+
+
+def test_there_is_room_once_enough_of_our_own_counts_no_more() -> None:
+    book, now_ms = taken_for_rolling(), 299_000
+    book.observe(LIMIT + 4 * REQUEST, now_ms)
+    # Five have to go; those of 239 s on are still counted, one a second.
+    assert book.room_ms(now_ms) == 239_000 + 4_000 + WHOLE_MS - now_ms
+    book.observe(1_000 * REQUEST, now_ms)
+    assert book.room_ms(now_ms) == MINUTE_MS  # more than all of ours
+
+
+def test_who_may_start_where_it_rolls_is_decided_by_what_has_not_rolled_out() -> None:
+    book, now_ms = taken_for_rolling(), 299_000
+    book.observe(book.own(now_ms) + 60 * REQUEST, now_ms)
+    book.observe(book.own(now_ms + 500) + REQUEST, now_ms + 500)
+    assert book.foreign(now_ms + 500) == REQUEST
+    book.refused(now_ms + 600, is_counted=False, is_told=False)
+    assert book.foreign(now_ms + 600) == 60 * REQUEST  # as where nothing is known of the window
+    book.refused(now_ms + 700, is_counted=False, is_told=True)
+    assert book.foreign(now_ms + 700) < 60 * REQUEST
+
+
+@pytest.mark.parametrize(
+    ("room_ms", "in_a_row", "wait_ms"),
+    [
+        pytest.param(12_000, 0, 13_000, id="until there is room, and a second"),
+        pytest.param(0, 0, 5_000, id="at least 5 s"),
+        pytest.param(0, 2, 20_000, id="twice as long with each in a row"),
+    ],
+)
+def test_a_refusal_lasts_until_there_is_room_where_that_is_known(
+    room_ms: int, in_a_row: int, wait_ms: int
+) -> None:
+    now_ms = 20_000
+    assert limited_until_ms(None, now_ms, in_a_row, room_ms) == now_ms + wait_ms
+    assert limited_until_ms(50_000, now_ms, 0, room_ms) == now_ms + 51_000
+
+
 # Never too much, however the exchange counts
 
 

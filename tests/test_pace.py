@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler.pace import EXTRA_MAX_MS, HALF_LIFE_MS, STEP_MS, Pace
+from scheduler.pace import EXTRA_MAX_MS, HALF_LIFE_MS, STEP_MIN_MS, STEP_MS, Pace
 
 GAP_MS = 100
 
@@ -53,6 +53,21 @@ def test_each_collision_adds_a_step_of_its_own() -> None:
     assert pace.gap_ms(0) == GAP_MS + 3 * STEP_MS
 
 
+@pytest.mark.parametrize(
+    ("round_trip_ms", "step_ms"),
+    [
+        pytest.param(1, STEP_MIN_MS, id="a short way: a little"),
+        pytest.param(30, 30, id="the way that the refusal took"),
+        pytest.param(400, STEP_MS, id="a long way: no more than a step"),
+    ],
+)
+def test_the_step_is_the_way_of_the_refusal(round_trip_ms: int, step_ms: int) -> None:
+    pace = Pace(GAP_MS)
+    pace.started(1_000)
+    pace.collided(1_000 + round_trip_ms)
+    assert pace.gap_ms(1_000 + round_trip_ms) == GAP_MS + step_ms
+
+
 def test_collisions_in_a_row_count_once() -> None:
     pace = Pace(GAP_MS)
     for _ in range(5):
@@ -93,7 +108,7 @@ def test_asking_changes_nothing() -> None:
     pace.started(0)
     collide(pace, 1)
     asked = [pace.wait_ms(50) for _ in range(3)]
-    assert asked == [STEP_MS + 50] * 3
+    assert asked == [STEP_MIN_MS + 50] * 3
 
 
 def test_the_wider_gap_holds_for_a_start_made_before_the_collision() -> None:

@@ -57,6 +57,10 @@ COINS = _endpoint("GET /sapi/v1/capital/config/getall", Budget.IP, 10, Security.
 PING = _endpoint("GET /api/v3/ping", Budget.API, 1, Security.NONE)
 TIME = _endpoint("GET /api/v3/time", Budget.API, 1, Security.NONE)
 EXCHANGE_INFO = _endpoint("GET /api/v3/exchangeInfo", Budget.API, 20, Security.NONE)
+# The futures have hosts of their own. Clients that trade everything ask them first what they list:
+# here it is nothing, so that one base URL does for all of them.
+LINEAR_INFO = _endpoint("GET /fapi/v1/exchangeInfo", Budget.IP, 1, Security.NONE)
+INVERSE_INFO = _endpoint("GET /dapi/v1/exchangeInfo", Budget.IP, 1, Security.NONE)
 SPOT_ACCOUNT = _endpoint("GET /api/v3/account", Budget.API, 20, Security.SIGNED)
 
 ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
@@ -80,6 +84,8 @@ ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
         PING,
         TIME,
         EXCHANGE_INFO,
+        LINEAR_INFO,
+        INVERSE_INFO,
         SPOT_ACCOUNT,
     )
 }

@@ -19,7 +19,8 @@ class Window(Protocol):
     def used(self, now_ms: float) -> int: ...
     def add(self, now_ms: float, weight: int) -> None: ...
     def wait_ms(self, now_ms: float, room: int) -> float:
-        """How long until no more than `room` is used."""
+        """How long until no more than `room` is used; the whole minute if what is used now has to
+        go as well as what is about to be added."""
         ...
 
 
@@ -48,7 +49,7 @@ class RollingWindow:
                 break
             used -= weight
             wait_ms = at_ms + MINUTE_MS - now_ms
-        return wait_ms
+        return wait_ms if used <= room else MINUTE_MS
 
 
 class FixedWindow:
@@ -132,7 +133,9 @@ class Limits:
         window = self._window(endpoint, payer)
         if window.used(now_ms) + weight <= limit:
             return None
-        return _too_much(limit, window.wait_ms(now_ms, limit - weight))
+        # The refused one stands in the way of the next, where refusals weigh.
+        refused = weight if self._options.charge_refusals else 0
+        return _too_much(limit, window.wait_ms(now_ms, limit - weight - refused))
 
     def too_much(self, endpoint: Endpoint) -> Denial:
         """The same answer without the reason for it."""

@@ -29,6 +29,8 @@ class Market:
             endpoints.ALL_PAIRS: self._all_pairs,
             endpoints.ISOLATED_PAIRS: self._all_pairs,
             endpoints.EXCHANGE_INFO: self._exchange_info,
+            endpoints.LINEAR_INFO: self._no_futures,
+            endpoints.INVERSE_INFO: self._no_futures,
             endpoints.COINS: self._coins,
         }
 
@@ -81,6 +83,10 @@ class Market:
             "exchangeFilters": [],
             "symbols": [_symbol_row(base, quote) for base, quote in self._inventory.pairs()],
         }
+
+    def _no_futures(self, _: Query) -> Any:
+        now_ms = self._clock.now_ms()
+        return {"timezone": "UTC", "serverTime": now_ms, "rateLimits": [], "symbols": []}
 
     def _coins(self, _: Query) -> Any:
         return [_coin_row(asset.name, self._options.balance) for asset in self._inventory]

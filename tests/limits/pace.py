@@ -12,8 +12,8 @@ from scheduler.simulator.ledger import Arrival
 from .world import DAY_S, World, attempts, final, live, most_in_a_minute, opened
 
 MAIN = "main"
-STEP_MS = 50.0
-"""What a collision adds to the gap."""
+STEP_MS = 10.0
+"""What a collision adds to the gap where the way is short."""
 BLOCK_MS = 5_000.0
 BLOCK_EVERY_S = 20.0
 EVERY_S = 1.0

@@ -93,10 +93,16 @@ async def _steady(world: World, account: str, kind: str, lasts_s: float) -> list
     return keys
 
 
-def stopped_then_restarted(fault: str, *, is_killed: bool, **exchange: Any) -> Life:
-    """One account is refused; a second later its process ends, and another goes on."""
+def stopped_then_restarted(
+    fault: str, *, is_killed: bool, ahead_s: tuple[float, float] = (0, 0), **exchange: Any
+) -> Life:
+    """One account is refused; a second later its process ends, and another goes on.
+
+    `ahead_s` is how far the machine's clock is ahead in either process.
+    """
     sim, journal = Simulator(**{"port": None, **exchange}), MemoryJournal()
     life = Life(sim)
+    is_restarted = False
 
     async def first() -> None:
         async with opened(sim, *ACCOUNTS, journal=journal) as world:
@@ -107,11 +113,13 @@ def stopped_then_restarted(fault: str, *, is_killed: bool, **exchange: Any) -> L
                 await _steady(world, account, "BORROW", 1.0)
 
     async def main() -> None:
+        nonlocal is_restarted
         async with sim:
             if is_killed:
                 await killed_after(first(), 6.5)
             else:
                 await first()
+            is_restarted = True
             async with opened(sim, *ACCOUNTS, journal=journal) as world:
                 life.told_ms = sim.now_ms()
                 for account in ACCOUNTS:
@@ -119,7 +127,7 @@ def stopped_then_restarted(fault: str, *, is_killed: bool, **exchange: Any) -> L
                 keys = await _steady(world, ACCOUNTS[0], "BORROW", 3.0)
                 life.entries = await final(world, keys)
 
-    live(sim, main)
+    live(sim, main, ahead_ms=lambda: ahead_s[is_restarted] * 1_000)
     return life
 
 

@@ -84,11 +84,30 @@ def test_beside_another_program_it_uses_nearly_all_that_is_left(
 
 @WINDOWS
 @pytest.mark.parametrize("retry_after", [True, False], ids=["told how long", "not told"])
-def test_beside_a_program_that_keeps_no_hours_it_stays_clear_of_a_ban(
+def test_beside_a_program_that_keeps_no_hours_it_uses_nearly_all_that_is_left_too(
     window: str, retry_after: bool
 ) -> None:
-    """Two of the other's bursts can meet in one minute, so no client can know what it may use."""
-    shared = busy(8, spending=at_any_moment, window=window, retry_after=retry_after)
+    """The other's bursts show only in what they leave: each may cost a refusal, and two of them
+    can meet in one minute."""
+    shared = busy(20, warm_up=4, spending=at_any_moment, window=window, retry_after=retry_after)
+    assert shared.most <= LIMIT
+    assert shared.useful() >= 0.88  # over an hour more than 0.9: the moments are drawn
+    assert shared.refused <= shared.minutes
+    assert shared.most_refused <= 2
+    assert shared.banned == 0
+
+
+@WINDOWS
+def test_beside_such_a_program_it_stays_clear_of_a_ban_where_refusals_say_nothing(
+    window: str,
+) -> None:
+    shared = busy(
+        20,
+        spending=at_any_moment,
+        window=window,
+        retry_after=False,
+        headers_on_refusals=False,
+    )
     assert shared.most <= LIMIT
     assert shared.useful() >= 0.6
     assert shared.refused <= shared.minutes

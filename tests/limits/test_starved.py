@@ -93,15 +93,16 @@ def test_plain_back_off_would_have_spent_many_times_the_weight() -> None:
     assert gated.waited_s() < plain.waited_s()
 
 
-def test_where_the_inventory_call_promises_too_much_tries_get_rarer() -> None:
+@pytest.mark.parametrize("critical", ["50", "500"])
+def test_where_the_inventory_call_promises_too_much_a_refill_costs_one_try(critical: str) -> None:
     line = waiting_line(WAITING["the same"], DRAINED_S + 1, 0.02)
     # The exchange says what it has, and lends none of it while that is below what it wants to keep.
-    life = starve(line, REFILLS, inventory_critical="500")
+    life = starve(line, REFILLS, inventory_critical=critical)
     at_first, *after_refills = life.refusals_by_refill()
     assert at_first == 1
-    # After 1, 2, 4, … s: for all twenty accounts together what plain back-off does for each.
-    assert sum(after_refills) <= 9
+    assert max(after_refills) <= 1
     assert len(life.lent()) == 20
+    assert max(t.started_s for t in life.lent()) < max(REFILLS) + 16
 
 
 def test_cross_and_isolated_inventory_are_apart() -> None:

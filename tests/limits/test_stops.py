@@ -26,6 +26,9 @@ ROUND_TRIP_S = 0.01
 SLACK_S = 1
 """On top of the Retry-After of a 429."""
 
+LONGEST_S = 130
+"""A ban of two minutes that was lengthened once, a little."""
+
 RETRY_AFTER = pytest.mark.parametrize("retry_after", [True, False], ids=["told", "not told"])
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["closed", "killed"])
 
@@ -168,6 +171,45 @@ def test_a_closed_address_is_kept_across_a_restart(
     life = stopped_then_restarted(fault, is_killed=is_killed)
     assert_silence(life, status, wait_s)
     assert len(with_status(life.sim.ledger.arrivals, status)) == 1
+
+
+def test_what_a_long_ban_leaves_undecided_names_the_ban() -> None:
+    life = told_to_stop(
+        both(fail_next("lost_after", account="a"), fail_next("418", path=f"GET {PATH}")),
+        lasts_s=40,
+        ban_ms=(20 * 60_000, 20 * 60_000),
+    )
+    [said] = [alarm.message for alarm in life.alarms if alarm.cause == "unresolved"]
+    why, until_ms = said.rsplit(maxsplit=1)
+    assert why.endswith("900 s: no exchange time: the address is banned until")
+    assert int(until_ms) == pytest.approx(life.statuses["a"].holds[-1].until_ms, abs=1_000)
+    assert_all_confirmed(life)
+
+
+@pytest.mark.parametrize("ahead_s", [-86_400, -100, 100, 86_400], ids=lambda s: f"{s} s")
+def test_a_ban_is_kept_across_a_restart_on_a_machine_whose_clock_is_wrong(ahead_s: float) -> None:
+    life = stopped_then_restarted("418", is_killed=True, ahead_s=(ahead_s, ahead_s))
+    assert_silence(life, 418, 120)
+    assert len(with_status(life.sim.ledger.arrivals, 418)) == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "arrivals"),
+    [
+        pytest.param((0, -86_400), 0, id="set back: for no longer than the ban was"),
+        pytest.param((86_400, 0), 0, id="put right from ahead: likewise"),
+        pytest.param((0, 86_400), 1, id="set forward: one question, and told again"),
+        pytest.param((-86_400, 0), 1, id="put right from behind: likewise"),
+    ],
+)
+def test_a_ban_is_kept_as_well_as_can_be_where_the_clock_is_set_in_between(
+    ahead_s: tuple[float, float], arrivals: int
+) -> None:
+    life = stopped_then_restarted("418", is_killed=True, ahead_s=ahead_s)
+    began_s = refused_at_s(life, 418)
+    assert len(life.arrivals(began_s + ROUND_TRIP_S, began_s + 120)) == arrivals
+    resumed_s = min(a.loop_s for a in attempts(life.sim) if a.loop_s > began_s + ROUND_TRIP_S)
+    assert 120 <= resumed_s - began_s < LONGEST_S
 
 
 def assert_silence(life: Life, status: int, wait_s: float) -> None:

@@ -45,11 +45,16 @@ class World:
         return asyncio.get_running_loop().time()
 
 
-def live(sim: Simulator, life: Callable[[], Coroutine[Any, Any, T]], *, skew_ms: float = 0) -> T:
-    """Run `life` on a loop of its own, on a machine whose wall clock is `skew_ms` ahead."""
+def live(
+    sim: Simulator,
+    life: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    ahead_ms: Callable[[], float] = lambda: 0,
+) -> T:
+    """Run `life` on a loop of its own, on a machine whose wall clock is `ahead_ms` wrong."""
 
     def wall_ms() -> float:
-        return sim.options.epoch_ms + asyncio.get_running_loop().time() * 1_000 + skew_ms
+        return sim.options.epoch_ms + asyncio.get_running_loop().time() * 1_000 + ahead_ms()
 
     before, clock.wall_ms = clock.wall_ms, wall_ms
     try:

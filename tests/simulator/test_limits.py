@@ -1,6 +1,7 @@
 """Budgets a minute, what the headers say of them, and what becomes of whoever ignores a 429."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -30,15 +31,41 @@ async def test_120_borrows_fit_into_a_minute_and_the_next_one_gets_429(
     assert len(sim.ledger.booked()) == 120
 
 
-async def test_retry_after_is_when_there_is_room_again() -> None:
-    async with Simulator(port=None, charge_refusals=False) as sim:
+@pytest.mark.parametrize("window", ["rolling", "fixed"])
+@pytest.mark.parametrize("charge_refusals", [True, False], ids=["charged", "free"])
+async def test_who_waits_for_as_long_as_retry_after_says_has_room_again(
+    window: Any, charge_refusals: bool
+) -> None:
+    async with Simulator(
+        port=None, window=window, charge_refusals=charge_refusals, uid_weight_limit=7_500
+    ) as sim:
         client = Client(sim)
-        await fill(client, 120)
+        for _ in range(5):
+            assert (await client.borrow()).status == 200
+            await asyncio.sleep(3)
+        said = await client.borrow()
+        assert said.status == 429
+        await asyncio.sleep(int(said.headers["retry-after"]))
+        assert (await client.borrow()).status == 200
+
+
+async def test_retry_after_says_no_more_than_it_has_to() -> None:
+    async with Simulator(port=None, charge_refusals=False, uid_weight_limit=7_500) as sim:
+        client = Client(sim)
+        for _ in range(5):
+            await client.borrow()
+            await asyncio.sleep(3)
         said = await client.borrow()
         await asyncio.sleep(int(said.headers["retry-after"]) - 1.5)
         assert (await client.borrow()).status == 429
-        await asyncio.sleep(1.5)
-        assert (await client.borrow()).status == 200
+
+
+async def test_a_refusal_that_fills_the_budget_by_itself_says_a_minute() -> None:
+    async with Simulator(port=None, uid_weight_limit=1_500) as sim:
+        client = Client(sim)
+        await fill(client, 1)
+        await asyncio.sleep(30)
+        assert (await client.borrow()).headers["retry-after"] == "60"
 
 
 async def test_retry_after_can_be_missing() -> None:
