@@ -18,6 +18,8 @@ BAN_WAIT_MS = 2 * 60_000
 each in a row."""
 BAN_WAIT_MAX_MS = 3 * 24 * 60 * 60_000
 """The longest ban there is."""
+SAME_MS = 2_000
+"""Closed for this much longer is no news; a ban is told in whole seconds."""
 MINUTE_MS = 60_000
 HALVED = frozenset({"/api"})
 """Budgets that are half as large as those of a call under /sapi."""
@@ -52,6 +54,7 @@ class Address:
         self._sums: dict[str, int] = {}
         self._closed_until_ms = 0
         self._closed_for = ""
+        self._told_until_ms = 0
         self._after_ban = _Quiet(BAN_WAIT_MS, BAN_WAIT_MAX_MS)
         self._after_firewall = _Quiet(FIREWALL_WAIT_MS, FIREWALL_WAIT_MAX_MS)
 
@@ -81,7 +84,10 @@ class Address:
         """Nothing is sent before `until_ms`, or later if it was closed for longer already."""
         if until_ms > self._closed_until_ms:
             self._closed_until_ms, self._closed_for = until_ms, cause
-            self._on_close(until_ms, cause)
+            # Answers that were under way with the first one say the same ban, a moment later.
+            if until_ms > self._told_until_ms + SAME_MS:
+                self._told_until_ms = until_ms
+                self._on_close(until_ms, cause)
         return self._closed_until_ms
 
     def went_through(self) -> None:

@@ -120,12 +120,14 @@ def stopped_then_restarted(
             else:
                 await first()
             is_restarted = True
+            left = [entry.key for entry in await journal.unfinished()]
             async with opened(sim, *ACCOUNTS, journal=journal) as world:
                 life.told_ms = sim.now_ms()
                 for account in ACCOUNTS:
                     life.statuses[account] = await world.scheduler.status(account)
                 keys = await _steady(world, ACCOUNTS[0], "BORROW", 3.0)
                 life.entries = await final(world, keys)
+                await final(world, left)
 
     live(sim, main, ahead_ms=lambda: ahead_s[is_restarted] * 1_000)
     return life

@@ -103,6 +103,6 @@ def test_the_forms_of_keys_assets_and_symbols_are_the_rules_for_them(text: str) 
 
 
 def test_no_case_that_schemathesis_makes_is_answered_in_an_undeclared_way() -> None:
-    status, count, said = fuzz(60, seed=0, phases="examples,coverage,fuzzing,stateful")
+    status, count, said = fuzz(28, seed=0, phases="examples,coverage,fuzzing,stateful")
     assert status == 0, said
     assert count >= 300
