@@ -19,12 +19,15 @@ from .clock import Clock
 from .errors import ConfigurationError, JournalUnavailable
 from .exchange import Exchange
 from .gatekeeper import Gatekeeper
+from .inquiry import Inquiry
 from .inventory import InventoryGate
 from .journal import Journal
 from .model import Alarm, Entry
 from .policy import Limits, Policy
 from .reader import Reader
+from .shelf import Running
 from .signing import signer
+from .survey import Board, Survey
 from .timekeeper import Timekeeper
 from .transport import Transport
 from .visibility import VisibilityProbe
@@ -65,12 +68,15 @@ class Engine:
         self.is_running = False
         self.clock = Clock()
         self._address = Address(limits, self._on_address_closed)
-        self._reader = Reader(transport, self.clock, self._address)
+        self._reader = Reader(transport, self.clock, self._address, limits.uid_weight_per_minute)
         self.timekeeper = Timekeeper(self._reader, self.clock)
         self._gate = InventoryGate(policy)
         self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
         self._auditor = Auditor(journal, self.clock, self.worker)
         self._probe = VisibilityProbe(self.clock)
+        self._looking: Running = set()
+        self._surveys: dict[str, Survey] = {}
+        self.board = Board(self._askers, self.clock, self._looking)
         self._shared = Shared(
             journal=journal,
             clock=self.clock,
@@ -81,6 +87,7 @@ class Engine:
             gate_changed=self._gatekeeper.changed,
             concluded_absent=self._auditor.concluded,
             confirmed=self._on_confirmed,
+            debt_changed=self._on_debt_changed,
         )
 
     # Life
@@ -155,7 +162,9 @@ class Engine:
         if supervisor is None:
             return
         self._closing.set()
-        await asyncio.wait([supervisor, *self._keeping])
+        for look in self._looking:
+            look.cancel()
+        await asyncio.wait([supervisor, *self._keeping, *self._looking])
         await self._journal.aclose()
         supervisor.result()
 
@@ -181,6 +190,7 @@ class Engine:
                 timekeeper=self.timekeeper,
                 policy=policy,
                 exclusion=exclusion,
+                account=name,
             ),
             queue=AccountQueue(policy, self._gate, exclusion),
             budget=Budget(self._limits),
@@ -194,7 +204,34 @@ class Engine:
         worker.start(self.tasks, unfinished)
         return worker
 
+    # Looking
+
+    def survey(self, name: str) -> Survey:
+        """What is known of the account's margin."""
+        survey = self._surveys.get(name)
+        if survey is None:
+            inquiry = Inquiry(
+                name,
+                credentials=self._credentials[name],
+                reader=self._reader,
+                clock=self.clock,
+            )
+            survey = self._surveys[name] = Survey(inquiry, self.clock, self._looking)
+        return survey
+
+    def _askers(self) -> Iterable[Inquiry]:
+        for name in self._accounts:
+            worker = self._workers.get(name)
+            kept = marks.read(name, self._marks) if worker is None else worker.standing.marks
+            if kept.stopped is None:
+                yield self.survey(name).inquiry
+
     # What concerns all of them
+
+    def _on_debt_changed(self, name: str) -> None:
+        survey = self._surveys.get(name)
+        if survey is not None:
+            survey.forget()
 
     def _on_clock_set(self) -> None:
         for worker in self._workers.values():

@@ -88,6 +88,14 @@ class JournalUnavailable(SchedulerError):
     """The journal could not be read or written; nothing that is not durable was sent."""
 
 
+class LookFailed(SchedulerError):
+    """What was asked of the exchange could not be looked up; nothing was changed by asking."""
+
+
+class UnknownAsset(LookFailed, LookupError):
+    """The exchange lists no such asset."""
+
+
 class EventsLost(SchedulerError):
     """The reader was slower than the changes; what it missed is in the journal."""
 

@@ -50,7 +50,9 @@ class Exchange:
         clock: Clock,
         policy: Policy,
         exclusion: Callable[[Entry], str],
+        account: str = "",
     ) -> None:
+        self._account = account
         self._credentials = credentials
         self._transport = transport
         self._reader = reader
@@ -137,6 +139,7 @@ class Exchange:
                     timestamp_ms=self._clock.now_ms(),
                     credentials=self._credentials,
                 ),
+                payer=self._account,
             )
             return binance.inventory(reply).get(asset, Decimal(0))
         except READ_ERRORS as error:

@@ -1,6 +1,7 @@
-"""Reads from the exchange: within the address's weight, and never while it is banned."""
+"""Reads from the exchange: within the weight of address and account, and never while banned."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 
 from anyio import sleep
@@ -10,6 +11,8 @@ from .address import Address, Purpose
 from .binance import BadReply, Endpoint
 from .clock import Clock
 from .events import Accepted, Lost, Refused
+from .policy import Limits
+from .spending import MINUTE_MS, Spending
 from .transport import Transport
 from .wire import ConnectFailed, HttpReply, HttpRequest, ReplyLost
 
@@ -24,32 +27,53 @@ _log = logging.getLogger("margin_scheduler")
 class Reader:
     """One a scheduler: all accounts share its address."""
 
-    def __init__(self, transport: Transport, clock: Clock, address: Address) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        address: Address,
+        uid_weight_per_minute: int = Limits().uid_weight_per_minute,
+    ) -> None:
         self._transport = transport
         self._clock = clock
         self._address = address
+        self._uid_limit = uid_weight_per_minute
+        self._accounts: defaultdict[tuple[str, str], Spending] = defaultdict(Spending)
 
     async def read(
-        self, endpoint: Endpoint, purpose: Purpose, build: Callable[[], HttpRequest]
+        self,
+        endpoint: Endpoint,
+        purpose: Purpose,
+        build: Callable[[], HttpRequest],
+        *,
+        payer: str = "",
     ) -> HttpReply:
         """The reply to a request that is built, and so stamped, when its turn has come.
 
-        Raises ConnectFailed or ReplyLost.
+        `payer` is the account that a call counted by UID is charged to. Raises ConnectFailed or
+        ReplyLost.
         """
         while True:
-            wait_ms = self._wait_ms(endpoint, purpose)
+            wait_ms = self.wait_ms(endpoint, purpose, payer=payer)
             if not wait_ms:
                 break
             await sleep(wait_ms / 1000)
-        if endpoint.counts_by == "IP":
-            self._address.charge(endpoint.path, endpoint.weight, self._clock.steady_ms())
-        return await self._send(endpoint, build())
+        self._charge(endpoint, payer)
+        return await self._send(endpoint, build(), payer)
 
-    async def read_now(self, endpoint: Endpoint, build: Callable[[], HttpRequest]) -> HttpReply:
+    async def read_now(
+        self,
+        endpoint: Endpoint,
+        build: Callable[[], HttpRequest],
+        purpose: Purpose = Purpose.LOOK,
+        *,
+        payer: str = "",
+    ) -> HttpReply:
         """The same, and raises ConnectFailed at once where it would have to wait."""
-        if self._wait_ms(endpoint, Purpose.LOOK):
+        if self.wait_ms(endpoint, purpose, payer=payer):
             raise ConnectFailed("the address is not to send now")
-        return await self._send(endpoint, build())
+        self._charge(endpoint, payer)
+        return await self._send(endpoint, build(), payer)
 
     def note(self, event: Accepted | Refused | Lost) -> None:
         """Hold against the address what a reply says of it."""
@@ -62,12 +86,25 @@ class Reader:
             case Accepted() | Refused():
                 self._address.went_through()
 
-    def _wait_ms(self, endpoint: Endpoint, purpose: Purpose) -> int:
-        return self._address.wait_ms(self._clock.now_ms()) or self._address.read_wait_ms(
-            endpoint.path, endpoint.weight, purpose, self._clock.steady_ms()
-        )
+    def wait_ms(self, endpoint: Endpoint, purpose: Purpose, *, payer: str = "") -> int:
+        """Until a read could go out, as far as is known now; 0 is at once."""
+        closed_ms, steady_ms = self._address.wait_ms(self._clock.now_ms()), self._clock.steady_ms()
+        if closed_ms:
+            return closed_ms
+        if endpoint.counts_by == "IP":
+            path, weight = endpoint.path, endpoint.weight
+            return self._address.read_wait_ms(path, weight, purpose, steady_ms)
+        most = self._uid_limit * purpose.value
+        return self._accounts[payer, endpoint.path].wait_ms(endpoint.weight, most, steady_ms)
 
-    async def _send(self, endpoint: Endpoint, request: HttpRequest) -> HttpReply:
+    def _charge(self, endpoint: Endpoint, payer: str) -> None:
+        steady_ms = self._clock.steady_ms()
+        if endpoint.counts_by == "IP":
+            self._address.charge(endpoint.path, endpoint.weight, steady_ms)
+        else:
+            self._accounts[payer, endpoint.path].spend(endpoint.weight, steady_ms + MINUTE_MS)
+
+    async def _send(self, endpoint: Endpoint, request: HttpRequest, payer: str) -> HttpReply:
         try:
             reply = await self._transport.send(request)
         except (ConnectFailed, ReplyLost):
@@ -77,6 +114,13 @@ class Reader:
             raise ReplyLost(type(error).__name__) from None
         if reply.status in BLOCKING:
             self.note(binance.outcome(reply))
-            retry_after_ms = binance.retry_after_ms(reply)
-            self._address.exhaust(endpoint.path, retry_after_ms, self._clock.steady_ms())
+            self._exhaust(endpoint, payer, binance.retry_after_ms(reply))
         return reply
+
+    def _exhaust(self, endpoint: Endpoint, payer: str, retry_after_ms: int | None) -> None:
+        steady_ms = self._clock.steady_ms()
+        if endpoint.counts_by == "IP":
+            self._address.exhaust(endpoint.path, retry_after_ms, steady_ms)
+        else:
+            until_ms = steady_ms + (retry_after_ms or MINUTE_MS)
+            self._accounts[payer, endpoint.path].spend(self._uid_limit, until_ms)

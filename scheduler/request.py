@@ -52,9 +52,9 @@ def checked(
         key=new_key() if key is None else checked_key(key),
         account=account,
         kind=checked_kind,
-        asset=_asset(asset),
+        asset=checked_asset(asset),
         requested=_amount(amount),
-        symbol=None if symbol is None else _symbol(symbol),
+        symbol=checked_symbol(symbol),
         priority=checked_priority(options.get("priority", "normal")),
         at_most=_flag(options.get("at_most", False), "at_most"),
         precheck=_flag(options.get("precheck", False), "precheck"),
@@ -91,7 +91,8 @@ def checked_priority(priority: object) -> Priority:
     raise InvalidRequest("priority", "priority_invalid", "priority: must be urgent or normal")
 
 
-def _asset(asset: object) -> str:
+def checked_asset(asset: object) -> str:
+    """Raises InvalidRequest."""
     if isinstance(asset, str) and _ASSET.fullmatch(asset):
         return asset
     raise InvalidRequest(
@@ -99,7 +100,10 @@ def _asset(asset: object) -> str:
     )
 
 
-def _symbol(symbol: object) -> str:
+def checked_symbol(symbol: object) -> str | None:
+    """Raises InvalidRequest; None is cross margin."""
+    if symbol is None:
+        return None
     if isinstance(symbol, str) and _SYMBOL.fullmatch(symbol):
         return symbol
     raise InvalidRequest(

@@ -22,6 +22,7 @@ from .errors import (
     not_confirmed,
 )
 from .events import Resolved
+from .figures import AssetStatus, Debt, Inventory, MaxBorrowable
 from .intake import Intake
 from .journal import Journal, open_journal
 from .journal.protocol import StaleVersion, TranIdClaimed
@@ -31,6 +32,7 @@ from .policy import Limits, Policy
 from .quotes import quote
 from .request import Options
 from .status import AccountStatus, account_status
+from .survey import Survey
 from .transport import AiohttpTransport, Transport
 from .watch import Feed, Watchers, is_settled
 from .worker import Worker
@@ -285,6 +287,43 @@ class Scheduler:
         self._check_open()
         return self._watchers.follow(account)
 
+    # Looking up
+
+    async def debt(
+        self, account: str, asset: str, symbol: str | None = None, *, fresh: bool = False
+    ) -> Debt:
+        """What the account owes of an asset, in cross margin or in an isolated pair.
+
+        Asked for anew after two seconds, after a transaction of the account that went through here,
+        and with `fresh`; where the minute's weight is spent an older answer is given. `as_of_ms`
+        says from when it is. Raises LookFailed, InvalidRequest, UnknownAccount.
+        """
+        survey = self._survey(account)
+        asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
+        return await survey.debt(asset, symbol, fresh=fresh)
+
+    async def max_borrowable(
+        self, account: str, asset: str, symbol: str | None = None, *, fresh: bool = False
+    ) -> MaxBorrowable:
+        """What the account could borrow of an asset; kept and refreshed as `debt` is. Raises
+        LookFailed, InvalidRequest, UnknownAccount."""
+        survey = self._survey(account)
+        asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
+        return await survey.max_borrowable(asset, symbol, fresh=fresh)
+
+    async def asset_status(self, asset: str) -> AssetStatus:
+        """Whether an asset can be borrowed, and its minimums; up to half a minute old. Raises
+        UnknownAsset, other LookFailed, InvalidRequest."""
+        self._check_open()
+        return await self._engine.board.asset(request.checked_asset(asset))
+
+    async def inventory(self, asset: str, isolated: bool = False) -> Inventory:
+        """What the exchange has left to lend of an asset, to all its customers together; up to two
+        seconds old. Raises LookFailed, InvalidRequest."""
+        self._check_open()
+        asset = request.checked_asset(asset)
+        return await self._engine.board.inventory(asset, is_isolated=isolated)
+
     # Steering
 
     async def cancel(self, key: str) -> Entry:
@@ -364,6 +403,12 @@ class Scheduler:
         if account not in self._accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
         return self._engine.worker(account)
+
+    def _survey(self, account: str) -> Survey:
+        self._check_open()
+        if account not in self._accounts:
+            raise UnknownAccount(f"account: {account!r} is not configured")
+        return self._engine.survey(account)
 
     def _check_open(self) -> None:
         self._check_loop()

@@ -74,6 +74,8 @@ class Shared:
     """To be called when an attempt was said not to have happened, with the time of that."""
     confirmed: Callable[[Entry], None]
     """To be called when an entry was confirmed."""
+    debt_changed: Callable[[str], None]
+    """To be called when a transaction of this account was acknowledged."""
 
 
 class Worker:
@@ -372,6 +374,8 @@ class Worker:
             self.shared.concluded_absent(past_attempt(before), self.clock.now_ms())
         if before.state is State.SENT and after.state is State.CONFIRMED:
             self.shared.confirmed(after)
+        if after.state is not before.state and after.state in {State.CONFIRMED, State.ACCEPTED}:
+            self.shared.debt_changed(self.name)
 
     def _finished(self, before: Entry, after: Entry) -> None:
         if before.state is State.SENT:

@@ -18,6 +18,7 @@ PACKAGE = Path(scheduler.__file__).parent
 PURE = {
     # These wait for nothing, read no clock and touch nothing outside.
     "model": "the nouns of a submission's life",
+    "figures": "what an account owes and may borrow, as values",
     "errors": "what a caller may catch",
     "wire": "one HTTP exchange as values",
     "refusals": "the exchange's codes: name and disposition",
@@ -29,6 +30,7 @@ PURE = {
     "account_queue": "which entry of an account goes next, and when",
     "ledger": "the weight that a minute has seen",
     "pace": "the gap between two starts",
+    "spending": "what is left of a call's minute",
     "address": "what the exchange holds against this machine's address",
     "account": "an account as its owner configures it",
     "signing": "signatures",
@@ -43,6 +45,9 @@ ACTING = {
     "reader": "reads from the exchange, within the address's weight",
     "timekeeper": "keeping the clock set",
     "exchange": "one account's conversation with the exchange",
+    "inquiry": "what is asked of the exchange about an account's margin",
+    "shelf": "an answer that is kept while it is fresh",
+    "survey": "what is known of an account's margin, and since when",
     "journal/": "what must survive",
     "watch": "who is told of a change",
     "marks": "what is known of an account besides its submissions",

@@ -1,0 +1,28 @@
+"""What one call's minute of weight has left, as far as we spend it ourselves."""
+
+import heapq
+
+MINUTE_MS = 60_000
+
+
+class Spending:
+    """One budget's. Times are `Clock.steady_ms`."""
+
+    def __init__(self) -> None:
+        self._spent: list[tuple[int, int]] = []  # a heap of (until, weight)
+        self._sum = 0
+
+    def wait_ms(self, weight: int, most: float, steady_ms: int) -> int:
+        """Until this weight fits without more than `most` being spent; 0 is now. What was not
+        spent of at all takes anything."""
+        spent = self._spent
+        while spent and spent[0][0] <= steady_ms:
+            self._sum -= heapq.heappop(spent)[1]
+        if not spent or self._sum + weight <= most:
+            return 0
+        return max(1, spent[0][0] - steady_ms)
+
+    def spend(self, weight: int, until_ms: int) -> None:
+        """This much counts until then."""
+        heapq.heappush(self._spent, (until_ms, weight))
+        self._sum += weight
