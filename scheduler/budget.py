@@ -48,6 +48,10 @@ class Budget:
     async def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
         """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""
         self.pace.started(steady_ms)
+        return await self.reserve(is_urgent=is_urgent)
+
+    async def reserve(self, *, is_urgent: bool) -> Charge:
+        """Charge an attempt that starts a little later; `pace` is to be told when it does."""
         charge = self.ledger.start(is_urgent=is_urgent)
         await self._bucket.acquire(self._weight)
         return charge

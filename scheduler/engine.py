@@ -22,6 +22,7 @@ from .gatekeeper import Gatekeeper
 from .inquiry import Inquiry
 from .inventory import InventoryGate
 from .journal import Journal
+from .measure import Measurer
 from .model import Alarm, Entry
 from .policy import Limits, Policy
 from .reader import Reader
@@ -198,6 +199,7 @@ class Engine:
             policy=policy,
             marks=marks.read(name, self._marks),
             declared_exclusive=account.exclusive,
+            measurer=Measurer(self.survey(name).inquiry, self.board, self.clock, policy),
             shared=self._shared,
         )
         self._workers[name] = worker

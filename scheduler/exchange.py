@@ -59,7 +59,7 @@ class Exchange:
         self._timekeeper = timekeeper
         self._clock = clock
         self._policy = policy
-        self._exclusion = exclusion
+        self.exclusion = exclusion
         self._last_timestamp_ms = 0
 
     def mint(self, entry: Entry, amount: Decimal) -> Attempt:
@@ -74,7 +74,7 @@ class Exchange:
             timestamp_ms=timestamp_ms,
             recv_window_ms=recv_window_ms,
             amount=amount,
-            exclusion=self._exclusion(entry),
+            exclusion=self.exclusion(entry),
             body=binance.borrow_repay_body(entry, amount, timestamp_ms, recv_window_ms),
         )
 

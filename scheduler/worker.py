@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from . import lifecycle
 from .account_queue import AccountQueue, Headroom
 from .address import Address
+from .amounts import Measured
 from .budget import CHARGED_MAX_MS, Budget
 from .clock import Clock
 from .errors import JournalUnavailable
@@ -31,6 +32,7 @@ from .events import (
     Finish,
     Hold,
     NotSent,
+    PutBack,
     Refused,
     Release,
     Resolved,
@@ -46,6 +48,7 @@ from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
 from .journal.rows import past_attempt
 from .ledger import Charge, limited_until_ms
 from .marks import Marks
+from .measure import Measurer
 from .model import Attempt, Entry, Kind, Priority, State
 from .policy import Limits, Policy
 from .recorder import JOURNAL_RETRY_S, Recorder
@@ -92,16 +95,19 @@ class Worker:
         policy: Policy,
         marks: Marks,
         declared_exclusive: bool,
+        measurer: Measurer,
         shared: Shared,
     ) -> None:
         self.name = name
         self.exchange = exchange
+        self.measurer = measurer
         self.queue = queue
         self.budget = budget
         self.limits = limits
         self.policy = policy
         self.shared = shared
         self.in_air: dict[str, Entry] = {}
+        self._measuring: dict[str, Entry] = {}
         self.settler = Settler(self)
         self.journal = shared.journal
         self.clock = shared.clock
@@ -163,15 +169,16 @@ class Worker:
         """Something changed: choose again."""
         self._wake.set()
 
-    async def reread(self, key: str) -> None:
+    async def reread(self, key: str, *, is_landing: bool = False) -> None:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
         failed and may have been made, or somebody else moved the entry."""
         _log.warning("%s is read again from the journal", key)
-        self.adopt(await self._recorder.kept(key))
+        self.adopt(await self._recorder.kept(key), is_landing=is_landing)
 
-    def adopt(self, kept: Entry | None) -> None:
-        """Take an entry up where the journal has it, unless it is in hand already."""
-        if kept is None or self._has_in_hand(kept.key):
+    def adopt(self, kept: Entry | None, *, is_landing: bool = False) -> None:
+        """Take an entry up where the journal has it, unless it is in hand already. The flight that
+        is just ending has it in hand no longer: `is_landing`."""
+        if kept is None or self._has_in_hand(kept.key, is_landing=is_landing):
             return
         if kept.is_final:
             self.shared.watchers.changed(kept)
@@ -181,10 +188,10 @@ class Worker:
             self._undecided(kept, kept)
         self.poke()
 
-    def _has_in_hand(self, key: str) -> bool:
+    def _has_in_hand(self, key: str, *, is_landing: bool) -> bool:
         flying = {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
-        return key in self.queue or key in settling or key in flying
+        return key in self.queue or key in settling or (key in flying and not is_landing)
 
     def put(self, entry: Entry) -> None:
         """Queue a durable entry."""
@@ -196,12 +203,16 @@ class Worker:
     async def cancel(self, key: str) -> Entry | None:
         """Take a waiting submission back; None if it is not waiting."""
         entry = self.queue.remove(key)
+        is_measured = entry is None and key in self._measuring
+        if is_measured:
+            entry = self._measuring[key]  # whoever writes first decides: this, or its attempt
         if entry is None:
             return None
         try:
             return await self.apply(entry, CancelRequested(), is_patient=False)
         except JournalUnavailable:
-            self.put(entry)
+            if not is_measured:
+                self.put(entry)
             raise
         except StaleVersion:  # cancelled before, by a write that seemed to fail
             await self.reread(key)
@@ -253,7 +264,10 @@ class Worker:
     async def _launch(self, entry: Entry) -> None:
         """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
         assert self._tasks is not None
-        attempt = self.exchange.mint(entry, _amount(entry))
+        if entry.submission.takes_a_look:
+            await self._launch_measured(entry)
+            return
+        attempt = self.exchange.mint(entry, Decimal(entry.requested))
         is_urgent = entry.priority is Priority.URGENT
         charge = await self.budget.start(self.clock.steady_ms(), is_urgent=is_urgent)
         if entry.kind is Kind.BORROW:
@@ -262,10 +276,50 @@ class Worker:
         self._flights_over.clear()
         self._tasks.start_soon(self._fly, entry, attempt, charge, name=f"attempt {entry.key}")
 
-    async def _fly(self, entry: Entry, attempt: Attempt, charge: Charge) -> None:
+    async def _launch_measured(self, entry: Entry) -> None:
+        """The same for an entry that takes a look at the account first. From here until its answer
+        nothing else goes in between."""
+        assert self._tasks is not None
+        charge = await self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
+        if entry.kind is Kind.BORROW:
+            self.shared.gate.started(entry)
+        exclusion = self.exchange.exclusion(entry)
+        self.in_air[exclusion] = self._measuring[entry.key] = entry
+        self._flights_over.clear()
+        name = f"measure {entry.key}"
+        self._tasks.start_soon(self._measure_and_fly, entry, exclusion, charge, name=name)
+
+    async def _measure_and_fly(self, entry: Entry, exclusion: str, charge: Charge) -> None:
+        found = await self.measurer.measure(entry)
+        del self._measuring[entry.key]
+        steady_ms = self.clock.steady_ms()
+        if (gap_ms := self.budget.pace.wait_ms(steady_ms)) > 0:  # another pair's was in between
+            await anyio.sleep(gap_ms / 1000)
+        now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
+        is_free = self.queue.may_start(entry, now_ms) and now_ms < entry.deadline_ms
+        if isinstance(found, Measured) and is_free:
+            self.budget.pace.started(steady_ms)
+            attempt = self.exchange.mint(entry, found.amount)
+            await self._fly(entry, attempt, charge, found.said)
+            return
+        self.budget.ledger.drop(charge)
+        self._note_gate(entry, NotSent(""))
+        try:
+            if isinstance(found, Measured):
+                self.adopt(await self._recorder.kept(entry.key), is_landing=True)
+            else:
+                await self.apply(entry, found)
+        except StaleVersion:  # taken back meanwhile
+            await self.reread(entry.key, is_landing=True)
+        finally:
+            self._landed(exclusion)
+
+    async def _fly(
+        self, entry: Entry, attempt: Attempt, charge: Charge, said: str | None = None
+    ) -> None:
         try:
             now_ms = attempt.timestamp_ms
-            sent, action = lifecycle.advance(entry, Chosen(attempt), self.policy, now_ms)
+            sent, action = lifecycle.advance(entry, Chosen(attempt, said), self.policy, now_ms)
             assert isinstance(action, Send)
             self.in_air[attempt.exclusion] = sent
             if not await self._is_durable(entry, sent, charge):
@@ -278,12 +332,15 @@ class Worker:
             await self._note_limit(answer.event)
             await self.apply(sent, answer.event)
         except StaleVersion:
-            await self.reread(entry.key)
+            await self.reread(entry.key, is_landing=True)
         finally:
-            del self.in_air[attempt.exclusion]
-            if not self.in_air:
-                self._flights_over.set()
-            self.poke()
+            self._landed(attempt.exclusion)
+
+    def _landed(self, exclusion: str) -> None:
+        del self.in_air[exclusion]
+        if not self.in_air:
+            self._flights_over.set()
+        self.poke()
 
     async def _is_durable(self, entry: Entry, sent: Entry, charge: Charge) -> bool:
         """Make the attempt durable. If that fails nothing is sent, and the lane waits for the
@@ -306,7 +363,7 @@ class Worker:
             if kept is not None and kept.version == sent.version:
                 await self.apply(sent, NotSent("the journal failed"))
             else:
-                self.adopt(kept)
+                self.adopt(kept, is_landing=True)
             return False
         return True
 
@@ -354,6 +411,10 @@ class Worker:
                 self.queue.went_through()
                 self._decided(after)
                 self.queue.add(after)
+            case PutBack():
+                if before.state is State.SENT:
+                    self.queue.went_through()
+                self.queue.add(after)
             case Settle():
                 self._undecided(before, after)
             case Finish():
@@ -399,10 +460,6 @@ class Worker:
 
 def _is_clock_refused(event: Event) -> bool:
     return isinstance(event, Refused) and event.disposition is Disposition.CLOCK
-
-
-def _amount(entry: Entry) -> Decimal:
-    return Decimal(entry.requested)
 
 
 async def _wait(wake: asyncio.Event, wait_ms: int | None) -> None:
