@@ -74,12 +74,6 @@ def not_before_ms(entry: Entry, policy: Policy, now_ms: int) -> int:
     return own_ms if over_ms >= entry.deadline_ms else max(own_ms, over_ms)
 
 
-def is_remnant(left: Owed, repaid: Decimal, policy: Policy) -> bool:
-    """Whether what is owed after a repayment of everything can be interest that was added between
-    look and repayment, and not a new debt."""
-    return 0 < _sendable(left.total) <= repaid * policy.remnant_share_max
-
-
 def nothing_owed(asset: str) -> Answer:
     return Answer(
         code=0, name="NOTHING_OWED", message=f"Nothing was sent: the account owes no {asset}."

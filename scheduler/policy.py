@@ -139,6 +139,9 @@ class Policy:
     interest is less than a hundredth of that, and more is a new debt that somebody wanted."""
     remnant_rounds_max: int = 3
     """How often in a row what was left is repaid."""
+    remnant_wait_ms: int = 300
+    """Before a second look where the whole debt still shows: an acknowledged repayment is booked
+    within 100 ms or so, and until then another request would be refused anyway."""
 
     @property
     def conclusive_after_ms(self) -> int:

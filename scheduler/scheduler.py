@@ -27,9 +27,10 @@ from .intake import Intake
 from .journal import Journal, open_journal
 from .journal.protocol import StaleVersion, TranIdClaimed
 from .lifecycle import may_resolve_from_ms
-from .model import Entry, Quote, State, Submission
+from .model import ALL, Entry, Quote, State, Submission
 from .policy import Limits, Policy
 from .quotes import quote
+from .remnant import next_key
 from .request import Options
 from .status import AccountStatus, account_status
 from .survey import Survey
@@ -38,6 +39,8 @@ from .watch import Feed, Watchers, is_settled
 from .worker import Worker
 
 BASE_URL = "https://api.binance.com"
+CLOSE_UP_MAX_S = 10.0
+"""How long a repayment of everything waits for the look at what it left."""
 RECV_WINDOW_MAX_MS = 60_000
 """The exchange takes no wider one."""
 
@@ -167,7 +170,11 @@ class Scheduler:
         timeout: float | None = None,
         **options: Unpack[Options],
     ) -> Entry:
-        """Repay and wait until that is CONFIRMED; options and errors as for `borrow`."""
+        """Repay and wait until that is CONFIRMED; options and errors as for `borrow`.
+
+        With the amount `"all"` it also waits until what interest may have left in between is
+        repaid, by a submission of its own that the entry's evidence names.
+        """
         return await self._confirmed(timeout, account, "REPAY", asset, amount, options)
 
     async def submit(
@@ -233,8 +240,23 @@ class Scheduler:
         finally:
             self._watchers.forget(key, waiter)
         if entry.state is State.CONFIRMED:
-            return entry
+            return await self._closed_up(entry, timeout) if entry.requested == ALL else entry
         raise not_confirmed(entry)
+
+    async def _closed_up(self, entry: Entry, timeout: float | None) -> Entry:
+        """The entry once what interest has left of the debt is repaid too, or `timeout` is over."""
+        with anyio.move_on_after(timeout):
+            with anyio.move_on_after(CLOSE_UP_MAX_S):
+                await self._engine.worker(entry.account).closed_up(entry.key)
+            key = entry.key
+            for _ in range(self._policy.remnant_rounds_max):
+                key = next_key(key)
+                if await self._journal.get(key) is None:
+                    break
+                await self.wait(key)
+                with anyio.move_on_after(CLOSE_UP_MAX_S):
+                    await self._engine.worker(entry.account).closed_up(key)
+        return await self.get(entry.key)
 
     # Following
 

@@ -35,6 +35,7 @@ from .events import (
     PutBack,
     Refused,
     Release,
+    Remarked,
     Resolved,
     Send,
     Settle,
@@ -42,6 +43,7 @@ from .events import (
     StopAccount,
 )
 from .exchange import Exchange
+from .figures import Owed
 from .inventory import InventoryGate
 from .journal import Journal
 from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
@@ -49,10 +51,11 @@ from .journal.rows import past_attempt
 from .ledger import Charge, limited_until_ms
 from .marks import Marks
 from .measure import Measurer
-from .model import Attempt, Entry, Kind, Priority, State
+from .model import Attempt, Entry, Kind, Outcome, Priority, State
 from .policy import Limits, Policy
 from .recorder import JOURNAL_RETRY_S, Recorder
 from .refusals import Disposition
+from .remnant import is_remnant, leaves_remnants, submission_for
 from .settler import Settler
 from .standing import STOPPED, Standing
 from .timekeeper import Timekeeper
@@ -108,6 +111,7 @@ class Worker:
         self.shared = shared
         self.in_air: dict[str, Entry] = {}
         self._measuring: dict[str, Entry] = {}
+        self._closing_up: dict[str, asyncio.Event] = {}
         self.settler = Settler(self)
         self.journal = shared.journal
         self.clock = shared.clock
@@ -197,6 +201,12 @@ class Worker:
         """Queue a durable entry."""
         self.queue.add(entry)
         self.poke()
+
+    async def closed_up(self, key: str) -> None:
+        """Wait until a confirmed repayment of everything was looked at for what it left."""
+        looked = self._closing_up.get(key)
+        if looked is not None:
+            await looked.wait()
 
     # What callers may do
 
@@ -330,7 +340,9 @@ class Worker:
             self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
             self._note_gate(sent, answer.event)
             await self._note_limit(answer.event)
-            await self.apply(sent, answer.event)
+            after = await self.apply(sent, answer.event)
+            if after.key in self._closing_up:  # nothing of ours may come between
+                await self._close_up(after)
         except StaleVersion:
             await self.reread(entry.key, is_landing=True)
         finally:
@@ -433,15 +445,60 @@ class Worker:
         was_open = before.state in {State.UNKNOWN, State.UNRESOLVED}
         if was_open and after.state in {State.NOT_EXECUTED, State.QUEUED}:
             self.shared.concluded_absent(past_attempt(before), self.clock.now_ms())
+        if after.state is before.state or after.state not in {State.CONFIRMED, State.ACCEPTED}:
+            return
+        self.shared.debt_changed(self.name)
         if before.state is State.SENT and after.state is State.CONFIRMED:
             self.shared.confirmed(after)
-        if after.state is not before.state and after.state in {State.CONFIRMED, State.ACCEPTED}:
-            self.shared.debt_changed(self.name)
+        elif after.key in self._closing_up:  # found by its record, while others may have gone
+            assert self._tasks is not None
+            self._tasks.start_soon(self._close_up, after, name=f"close up {after.key}")
 
     def _finished(self, before: Entry, after: Entry) -> None:
         if before.state is State.SENT:
             self.queue.went_through()
         self._decided(after)
+        if after.state is State.CONFIRMED and leaves_remnants(after, self.policy):
+            self._closing_up[after.key] = asyncio.Event()
+
+    async def _close_up(self, entry: Entry) -> None:
+        """Repay what interest has left of a debt that was to be repaid whole."""
+        try:
+            left = await self._left_of(entry)
+            if left is None or not left.total:
+                return
+            if not is_remnant(left, entry, self.policy):
+                said = f"{left.total:f} is owed after it, which is no interest, and was left alone"
+                await self.apply(entry, Remarked(said), is_patient=False)
+                return
+            following = submission_for(entry, left, self.clock.now_ms())
+            kept = await self.journal.add(Entry(submission=following))
+            if kept.submission is following:
+                self.put(kept)
+                self.shared.watchers.changed(kept)
+            said = f"{left.total:f} was left by interest: {kept.key} repays it"
+            await self.apply(entry, Remarked(said), is_patient=False)
+        except (JournalUnavailable, StaleVersion) as error:
+            _log.warning("what %s left was not seen to: %s", entry.key, error)
+        finally:
+            self._closing_up.pop(entry.key).set()
+
+    async def _left_of(self, entry: Entry) -> Owed | None:
+        """What is owed after a repayment, unless others of ours may have borrowed since."""
+        assert entry.attempt is not None
+        left = await self.measurer.owed(entry)
+        if left is not None and left.total >= entry.attempt.amount:
+            await anyio.sleep(self.policy.remnant_wait_ms / 1000)
+            left = await self.measurer.owed(entry)
+        since = await self.journal.attempts_since(self.name, entry.attempt.timestamp_ms)
+        is_disturbed = any(
+            past.kind is Kind.BORROW
+            and (past.asset, past.symbol) == (entry.asset, entry.symbol)
+            and past.attempt.outcome is not Outcome.NEVER_LEFT
+            and past.attempt.timestamp_ms > entry.attempt.timestamp_ms
+            for past in since
+        )
+        return None if is_disturbed else left
 
     def _decided(self, after: Entry) -> None:
         self.queue.decided(after.key)

@@ -5,11 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from scheduler.amounts import Measured, borrowing, is_remnant, repayment
+from scheduler.amounts import Measured, borrowing, repayment
 from scheduler.events import Precluded
 from scheduler.figures import Ceiling, Owed
 from scheduler.model import Entry, Kind
-from scheduler.policy import Policy
 
 from .build import entry
 
@@ -92,16 +91,3 @@ def test_a_huge_debt_is_not_rounded() -> None:
     found = repayment(repay("all"), debt, Decimal(0))
     assert isinstance(found, Measured)
     assert found.amount == debt.total
-
-
-@pytest.mark.parametrize(
-    ("left", "is_one"),
-    [
-        pytest.param(owed("0"), False, id="nothing"),
-        pytest.param(owed("0.001"), True, id="interest"),
-        pytest.param(owed("1"), True, id="a hundredth"),
-        pytest.param(owed("1.00000001"), False, id="more is a new debt"),
-    ],
-)
-def test_what_is_left_after_everything_was_repaid_is_interest(left: Owed, is_one: bool) -> None:
-    assert is_remnant(left, Decimal(100), Policy()) is is_one

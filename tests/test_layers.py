@@ -25,6 +25,7 @@ PURE = {
     "events": "what happened, and what to do about it, as values",
     "policy": "waits and bounds, with their reasons",
     "amounts": "how much an attempt asks for",
+    "remnant": "what interest leaves of a debt that was repaid whole",
     "reconcile": "which of the exchange's records is this attempt's",
     "lifecycle": "the rules: how an event changes an entry",
     "inventory": "the gate of an asset that has run out",
