@@ -12,6 +12,7 @@ from . import marks
 from .account import AccountLike
 from .account_queue import AccountQueue
 from .address import Address
+from .adviser import Adviser
 from .auditor import Auditor
 from .binance import Credentials
 from .budget import Budget
@@ -78,6 +79,7 @@ class Engine:
         self._looking: Running = set()
         self._surveys: dict[str, Survey] = {}
         self.board = Board(self._askers, self.clock, self._looking)
+        self.adviser = Adviser(self.board, self.survey, self.worker)
         self._shared = Shared(
             journal=journal,
             clock=self.clock,
@@ -89,6 +91,7 @@ class Engine:
             concluded_absent=self._auditor.concluded,
             confirmed=self._on_confirmed,
             debt_changed=self._on_debt_changed,
+            ended=self._on_ended,
         )
 
     # Life
@@ -244,6 +247,10 @@ class Engine:
         if self._probe.is_due(entry):
             worker = self.worker(entry.account)
             self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+
+    def _on_ended(self, entry: Entry) -> None:
+        if self.adviser.takes(entry):
+            self.tasks.start_soon(self.adviser.advise, entry, name=f"advice {entry.key}")
 
     def _on_address_closed(self, until_ms: int, cause: str) -> None:
         """All accounts stop, and a restart must not run into the same wall."""

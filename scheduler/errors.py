@@ -125,6 +125,8 @@ class Rejected(NotConfirmed):
 
     @property
     def advice(self) -> str | None:
+        """What helps next, with figures that were looked up after the refusal where there are
+        some."""
         return self.entry.advice
 
 

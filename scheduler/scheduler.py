@@ -39,6 +39,8 @@ from .watch import Feed, Watchers, is_settled
 from .worker import Worker
 
 BASE_URL = "https://api.binance.com"
+ADVICE_WAIT_S = 1.0
+"""How long whoever waits for a submission waits for advice after its refusal."""
 CLOSE_UP_MAX_S = 10.0
 """How long a repayment of everything waits for the look at what it left."""
 RECV_WINDOW_MAX_MS = 60_000
@@ -277,7 +279,11 @@ class Scheduler:
         self, key: str, waiter: "asyncio.Future[Entry]", timeout: float | None
     ) -> Entry:
         with anyio.move_on_after(timeout):
-            return await waiter
+            entry = await waiter
+            if entry.state is not State.REJECTED:
+                return entry
+            with anyio.move_on_after(ADVICE_WAIT_S):
+                await self._engine.adviser.advised(key)
         return await self.get(key)
 
     async def get(self, key: str) -> Entry:

@@ -82,6 +82,8 @@ class Shared:
     """To be called when an entry was confirmed."""
     debt_changed: Callable[[str], None]
     """To be called when a transaction of this account was acknowledged."""
+    ended: Callable[[Entry], None]
+    """To be called when an entry ended otherwise than CONFIRMED."""
 
 
 class Worker:
@@ -460,6 +462,8 @@ class Worker:
         self._decided(after)
         if after.state is State.CONFIRMED and leaves_remnants(after, self.policy):
             self._closing_up[after.key] = asyncio.Event()
+        elif after.state is not State.CONFIRMED:
+            self.shared.ended(after)
 
     async def _close_up(self, entry: Entry) -> None:
         """Repay what interest has left of a debt that was to be repaid whole."""
