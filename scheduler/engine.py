@@ -1,6 +1,7 @@
 """What runs under a `Scheduler`: its accounts' workers and everything they share."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,11 +9,11 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from . import marks
+from . import binance, marks
 from .account import AccountLike
 from .account_queue import AccountQueue
-from .address import Address
-from .adviser import Adviser
+from .address import Address, Purpose
+from .adviser import BANNED, Adviser
 from .auditor import Auditor
 from .binance import Credentials
 from .budget import Budget
@@ -23,6 +24,7 @@ from .gatekeeper import Gatekeeper
 from .inquiry import Inquiry
 from .inventory import InventoryGate
 from .journal import Journal
+from .maintenance import Maintenance
 from .measure import Measurer
 from .model import Alarm, Entry
 from .policy import Limits, Policy
@@ -35,6 +37,8 @@ from .transport import Transport
 from .visibility import VisibilityProbe
 from .watch import Watchers
 from .worker import Shared, Worker
+
+_log = logging.getLogger("margin_scheduler")
 
 FIRST_SAMPLE_S = 2.0
 """How long starting waits for the first sample of the exchange's time before it goes on without."""
@@ -76,9 +80,10 @@ class Engine:
         self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
         self._auditor = Auditor(journal, self.clock, self.worker)
         self._probe = VisibilityProbe(self.clock)
-        self._looking: Running = set()
+        self.looking: Running = set()
         self._surveys: dict[str, Survey] = {}
-        self.board = Board(self._askers, self.clock, self._looking)
+        self.board = Board(self._askers, self.clock, self.looking)
+        self._maintenance = Maintenance(self.clock, self._ask_status, self._on_maintenance)
         self.adviser = Adviser(self.board, self.survey, self.worker)
         self._shared = Shared(
             journal=journal,
@@ -92,6 +97,8 @@ class Engine:
             confirmed=self._on_confirmed,
             debt_changed=self._on_debt_changed,
             ended=self._on_ended,
+            suspect=self._maintenance.suspect,
+            watch=self._maintenance.watch,
         )
 
     # Life
@@ -137,6 +144,7 @@ class Engine:
                 tasks.start_soon(self.timekeeper.run, self._on_clock_set, name="clock")
                 tasks.start_soon(self._gatekeeper.run, name="inventory")
                 tasks.start_soon(self._auditor.run, name="auditor")
+                tasks.start_soon(self._maintenance.run, name="maintenance")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
                 self.is_running = True
@@ -166,9 +174,9 @@ class Engine:
         if supervisor is None:
             return
         self._closing.set()
-        for look in self._looking:
+        for look in self.looking:
             look.cancel()
-        await asyncio.wait([supervisor, *self._keeping, *self._looking])
+        await asyncio.wait([supervisor, *self._keeping, *self.looking])
         await self._journal.aclose()
         supervisor.result()
 
@@ -206,6 +214,7 @@ class Engine:
             shared=self._shared,
         )
         self._workers[name] = worker
+        worker.standing.maintained(self._maintenance.is_on)
         worker.start(self.tasks, unfinished)
         return worker
 
@@ -221,7 +230,7 @@ class Engine:
                 reader=self._reader,
                 clock=self.clock,
             )
-            survey = self._surveys[name] = Survey(inquiry, self.clock, self._looking)
+            survey = self._surveys[name] = Survey(inquiry, self.clock, self.looking)
         return survey
 
     def _askers(self) -> Iterable[Inquiry]:
@@ -248,7 +257,24 @@ class Engine:
             worker = self.worker(entry.account)
             self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
 
+    async def _ask_status(self) -> bool:
+        reply = await self._reader.read_now(
+            binance.SYSTEM_STATUS, binance.system_status_request, Purpose.SWEEP
+        )
+        return binance.is_maintenance(reply)
+
+    def _on_maintenance(self, is_on: bool) -> None:
+        for worker in self._workers.values():
+            worker.standing.maintained(is_on)
+            worker.poke()
+        if is_on:
+            self._alarm("maintenance", "the exchange is being worked on: nothing is sent")
+        else:
+            _log.warning("the exchange is no longer being worked on: sending goes on")
+
     def _on_ended(self, entry: Entry) -> None:
+        if entry.code == BANNED:
+            self.board.forget()
         if self.adviser.takes(entry):
             self.tasks.start_soon(self.adviser.advise, entry, name=f"advice {entry.key}")
 

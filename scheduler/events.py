@@ -67,6 +67,11 @@ class Lost:
     is_firewalled: bool = False
     """403 without a code: the address should be quiet for a while."""
 
+    @property
+    def is_servers(self) -> bool:
+        """Whether the exchange itself answered that something is wrong with it."""
+        return self.answer is not None or self.reason.startswith("HTTP 5")
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:

@@ -103,14 +103,6 @@ class Inquiry:
 
         return binance.all_assets(await self._read(binance.ALL_ASSETS, purpose, build))
 
-    async def is_maintenance(self) -> bool:
-        """Whether the exchange is being worked on."""
-        return binance.is_maintenance(
-            await self._reader.read_now(
-                binance.SYSTEM_STATUS, binance.system_status_request, Purpose.SWEEP
-            )
-        )
-
     async def _read(
         self,
         endpoint: Endpoint,

@@ -328,7 +328,7 @@ class Alarm:
     key: str | None
     cause: str
     """`unresolved`, `late_record`, `failed_record`, `slow_record`, `claim_conflict`,
-    `shared_account`, `account_stopped`, `address_banned` or `journal`."""
+    `shared_account`, `account_stopped`, `address_banned`, `maintenance` or `journal`."""
     message: str
 
 

@@ -22,11 +22,12 @@ from .errors import (
     not_confirmed,
 )
 from .events import Resolved
-from .figures import AssetStatus, Debt, Inventory, MaxBorrowable
+from .figures import AssetStatus, Debt, Inventory, MaxBorrowable, Settlement
 from .intake import Intake
 from .journal import Journal, open_journal
 from .journal.protocol import StaleVersion, TranIdClaimed
 from .lifecycle import may_resolve_from_ms
+from .margin import Settlements, checked_within
 from .model import ALL, Entry, Quote, State, Submission
 from .policy import Limits, Policy
 from .quotes import quote
@@ -123,6 +124,7 @@ class Scheduler:
         self._intake = Intake(
             self._engine, journal=self._journal, limits=self._limits, watchers=self._watchers
         )
+        self._settlements = Settlements(self._engine, accept=self.accept, follow=self._follow)
         await self._engine.start()
         self._is_open = True
 
@@ -352,6 +354,29 @@ class Scheduler:
         asset = request.checked_asset(asset)
         return await self._engine.board.inventory(asset, is_isolated=isolated)
 
+    async def settle_debt(
+        self,
+        account: str,
+        asset: str,
+        symbol: str | None = None,
+        *,
+        within: float = 60.0,
+        report_only: bool = False,
+    ) -> Settlement:
+        """See a debt through to its end, after an order that was to repay it.
+
+        Auto-repay can fail without a word. Looks until the debt is gone, waits while a transaction
+        is pending, and repays what is silently left, all of it (with `report_only` it only says
+        so), within so many seconds. Safe to repeat and to call at the same time: nothing is repaid
+        twice. Raises LookFailed where the debt could not be looked at, InvalidRequest,
+        UnknownAccount, and what `submit` raises.
+        """
+        self._survey(account)
+        asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
+        return await self._settlements.settle(
+            account, asset, symbol, within=checked_within(within), report_only=report_only
+        )
+
     # Steering
 
     async def cancel(self, key: str) -> Entry:
@@ -423,6 +448,15 @@ class Scheduler:
         """The configured accounts' names."""
         return tuple(self._accounts)
 
+    async def _follow(self, key: str, timeout: float) -> Entry:
+        """The entry at its end or the timeout, with what interest left of it repaid too."""
+        begun_s = anyio.current_time()
+        entry = await self.wait(key, timeout=timeout)
+        if entry.state is not State.CONFIRMED:
+            return entry
+        return await self._closed_up(entry, begun_s + timeout - anyio.current_time())
+
+    _settlements: Settlements
     _engine: Engine
     _intake: Intake
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from .clock import Clock
+from .errors import Closed
 
 T = TypeVar("T")
 
@@ -36,11 +37,11 @@ class Flight(Generic[T]):
         self._task = asyncio.ensure_future(self._fly(ask))
         running.add(self._task)
         self._task.add_done_callback(running.discard)
-        self._task.add_done_callback(_seen)
+        self._task.add_done_callback(seen)
 
     async def answer(self) -> Known[T]:
         """Raises what asking raised. Cancelling whoever waits does not cancel the question."""
-        return await asyncio.shield(self._task)
+        return await shared_answer(self._task)
 
     @property
     def is_over(self) -> bool:
@@ -105,7 +106,19 @@ class Shelf(Generic[T]):
         return bool(max_age_ms) and self._clock.now_ms() - sent_at_ms <= max_age_ms
 
 
-def _seen(task: "asyncio.Task[Any]") -> None:
+async def shared_answer(task: "asyncio.Task[T]") -> T:
+    """The task's result; whoever is cancelled while waiting leaves it to the others. Raises Closed
+    where it was the task that was cancelled."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        own = asyncio.current_task()
+        if task.cancelled() and own is not None and not own.cancelling():
+            raise Closed("the scheduler closed before the exchange answered") from None
+        raise
+
+
+def seen(task: "asyncio.Task[Any]") -> None:
     """Whoever asked may be gone: then nobody is there to be told of a failure."""
     if not task.cancelled():
         task.exception()

@@ -15,6 +15,7 @@ STOPPED = "stopped"
 NO_CLOCK = "clock"
 NO_JOURNAL = "journal"
 CLOSING = "closing"
+MAINTENANCE = "maintenance"
 
 
 class Standing:
@@ -82,6 +83,13 @@ class Standing:
     def clock_is_set(self) -> None:
         """The exchange's time is known."""
         self._queue.resume(NO_CLOCK)
+
+    def maintained(self, is_on: bool) -> None:
+        """The exchange is being worked on, or no longer."""
+        if is_on:
+            self._queue.pause(MAINTENANCE)
+        else:
+            self._queue.resume(MAINTENANCE)
 
     def close(self) -> None:
         """Nothing more is to start in this process."""

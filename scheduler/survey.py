@@ -188,6 +188,10 @@ class Board:
             as_of_ms=known.as_of_ms,
         )
 
+    def forget(self) -> None:
+        """An asset turned out not to be lent."""
+        self._rules.forget()
+
     async def _ask_rules(self, goes_out: Stamp) -> Mapping[str, Rules]:
         return await self._asker().rules(Purpose.DEBT, goes_out)
 

@@ -31,6 +31,7 @@ from .events import (
     Event,
     Finish,
     Hold,
+    Lost,
     NotSent,
     PutBack,
     Refused,
@@ -41,6 +42,7 @@ from .events import (
     Settle,
     Started,
     StopAccount,
+    Unmeasured,
 )
 from .exchange import Exchange
 from .figures import Owed
@@ -84,6 +86,10 @@ class Shared:
     """To be called when a transaction of this account was acknowledged."""
     ended: Callable[[Entry], None]
     """To be called when an entry ended otherwise than CONFIRMED."""
+    suspect: Callable[[], None]
+    """To be called when something failed at the exchange itself."""
+    watch: Callable[[], None]
+    """To be called when a borrow is checked beforehand."""
 
 
 class Worker:
@@ -292,6 +298,8 @@ class Worker:
         """The same for an entry that takes a look at the account first. From here until its answer
         nothing else goes in between."""
         assert self._tasks is not None
+        if entry.submission.precheck:
+            self.shared.watch()
         charge = await self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
         if entry.kind is Kind.BORROW:
             self.shared.gate.started(entry)
@@ -316,6 +324,8 @@ class Worker:
             return
         self.budget.ledger.drop(charge)
         self._note_gate(entry, NotSent(""))
+        if isinstance(found, Unmeasured):
+            self.shared.suspect()
         try:
             if isinstance(found, Measured):
                 self.adopt(await self._recorder.kept(entry.key), is_landing=True)
@@ -342,6 +352,8 @@ class Worker:
             self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
             self._note_gate(sent, answer.event)
             await self._note_limit(answer.event)
+            if isinstance(answer.event, Lost) and answer.event.is_servers:
+                self.shared.suspect()
             after = await self.apply(sent, answer.event)
             if after.key in self._closing_up:  # nothing of ours may come between
                 await self._close_up(after)
