@@ -92,6 +92,10 @@ class Address:
         most = self._limit * purpose.value
         return self._spendings[path].wait_ms(weight, most, steady_ms)
 
+    def read_load(self, path: str, purpose: Purpose, steady_ms: int) -> float:
+        """How much is spent of what such reads may leave spent; 1 is all of it."""
+        return self._spendings[path].spent(steady_ms) / (self._limit * purpose.value)
+
     def charge(self, path: str, weight: int, steady_ms: int) -> None:
         """A read goes out."""
         self._spendings[path].spend(weight, steady_ms + MINUTE_MS)

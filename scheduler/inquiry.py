@@ -116,6 +116,6 @@ class Inquiry:
             return await self._reader.read_now(endpoint, build, purpose, payer=payer)
         return await self._reader.read(endpoint, purpose, build, payer=payer)
 
-    def waits(self, endpoint: Endpoint, purpose: Purpose) -> bool:
-        """Whether a question would have to wait for its weight now."""
-        return self._reader.wait_ms(endpoint, purpose, payer=self.account) > 0
+    def load(self, endpoint: Endpoint, purpose: Purpose) -> float:
+        """How much of what such questions may weigh in a minute is spent; 1 is all of it."""
+        return self._reader.load(endpoint, purpose, payer=self.account)

@@ -86,8 +86,10 @@ class Settlements:
         grace_s = min(REPORT_GRACE_S if report_only else GRACE_S, within / 2)
         keys: list[str] = []
         quiet_since_s = begun_s
+        is_fresh = True
         while True:
-            debt = await self._debt(place, begun_s + within)
+            # Once looked at anew, what is kept of it can only be newer.
+            debt = await self._debt(place, begun_s + within, fresh=is_fresh)
             now_s = anyio.current_time()
             is_over = now_s >= begun_s + within
             if not debt.total:
@@ -99,6 +101,9 @@ class Settlements:
                 if is_over:
                     return _settlement(debt, SettlementOutcome.PENDING, keys)
             elif is_over or now_s - quiet_since_s >= grace_s:
+                if not is_fresh and not is_over:
+                    is_fresh = True
+                    continue
                 if report_only or keys or is_over:
                     return _settlement(debt, SettlementOutcome.LEFT, keys)
                 ended = await self._repay(place, begun_s + within - now_s)
@@ -110,13 +115,14 @@ class Settlements:
                 continue
             await anyio.sleep(min(poll_s, max(0.0, begun_s + within - now_s)))
             poll_s = min(poll_s * 2, POLL_MAX_S)
+            is_fresh = False
 
-    async def _debt(self, place: Place, until_s: float) -> Debt:
-        """Looked up anew, however often it takes. Raises LookFailed once the time is over."""
+    async def _debt(self, place: Place, until_s: float, *, fresh: bool) -> Debt:
+        """However often asking it takes. Raises LookFailed once the time is over."""
         account, asset, symbol = place
         while True:
             try:
-                return await self._engine.survey(account).debt(asset, symbol, fresh=True)
+                return await self._engine.survey(account).debt(asset, symbol, fresh=fresh)
             except LookFailed:
                 if anyio.current_time() >= until_s:
                     raise

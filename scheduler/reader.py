@@ -97,6 +97,17 @@ class Reader:
         most = self._uid_limit * purpose.value
         return self._accounts[payer, endpoint.path].wait_ms(endpoint.weight, most, steady_ms)
 
+    def load(self, endpoint: Endpoint, purpose: Purpose, *, payer: str = "") -> float:
+        """How much is spent of what such reads may spend of their minute; 1 is all of it, or that
+        nothing can be sent at all."""
+        if self._address.wait_ms(self._clock.now_ms()):
+            return 1.0
+        steady_ms = self._clock.steady_ms()
+        if endpoint.counts_by == "IP":
+            return self._address.read_load(endpoint.path, purpose, steady_ms)
+        spent = self._accounts[payer, endpoint.path].spent(steady_ms)
+        return spent / (self._uid_limit * purpose.value)
+
     def _charge(self, endpoint: Endpoint, payer: str) -> None:
         steady_ms = self._clock.steady_ms()
         if endpoint.counts_by == "IP":

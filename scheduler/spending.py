@@ -15,12 +15,16 @@ class Spending:
     def wait_ms(self, weight: int, most: float, steady_ms: int) -> int:
         """Until this weight fits without more than `most` being spent; 0 is now. What was not
         spent of at all takes anything."""
+        if self.spent(steady_ms) + weight <= most or not self._spent:
+            return 0
+        return max(1, self._spent[0][0] - steady_ms)
+
+    def spent(self, steady_ms: int) -> int:
+        """What counts now."""
         spent = self._spent
         while spent and spent[0][0] <= steady_ms:
             self._sum -= heapq.heappop(spent)[1]
-        if not spent or self._sum + weight <= most:
-            return 0
-        return max(1, spent[0][0] - steady_ms)
+        return self._sum
 
     def spend(self, weight: int, until_ms: int) -> None:
         """This much counts until then."""

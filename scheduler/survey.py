@@ -1,8 +1,9 @@
 """What is known of an account's margin and of what the exchange lends, and since when.
 
 Answers are kept for as long as they are worth their weight, and one question serves whoever asks
-at the same time: all assets of an account, and up to five isolated pairs, come in one reply. When
-the weight of the minute is short, an older answer is given rather than none, with its time.
+at the same time: all assets of an account, and up to five isolated pairs, come in one reply. The
+more of the minute's weight is spent, the longer they are kept: so polling leaves room for those who
+ask for what is so now. Each answer carries its time.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -37,7 +38,9 @@ FRESH_MS = 2_000
 RULES_FRESH_MS = 30_000
 """What holds for an asset changes by announcement, not by the second."""
 STALE_MAX_MS = 30_000
-"""While there is no weight left to ask again, an answer is given up to this age."""
+"""The most that this becomes, as the minute's weight is spent."""
+EASY_LOAD = 0.5
+"""Up to this part of the weight nothing is stretched."""
 LOOK_MAX_S = 30.0
 """The longest that a caller waits for an answer."""
 SHELVES_MAX = 1_000
@@ -143,11 +146,8 @@ class Survey:
     async def _look(
         self, what: str, shelf: Shelf[T], endpoint: Endpoint, *, fresh: bool
     ) -> Known[T]:
-        if not fresh and self.inquiry.waits(endpoint, Purpose.DEBT):
-            known = shelf.kept(STALE_MAX_MS)
-            if known is not None:
-                return known
-        return await looked_up(what, shelf.get(0 if fresh else FRESH_MS))
+        load = self.inquiry.load(endpoint, Purpose.DEBT)
+        return await looked_up(what, shelf.get(0 if fresh else age_max_ms(load)))
 
     def _named(self, asset: str, symbol: str | None) -> str:
         return f"{self.inquiry.account} in {asset}" + ("" if symbol is None else f" of {symbol}")
@@ -257,6 +257,12 @@ class _Batch:
 
     def _goes_out(self) -> int:
         return max([stamp() for stamp in self._stamps.values()])
+
+
+def age_max_ms(load: float) -> int:
+    """How old an answer may be that is given without asking again."""
+    part = min(1.0, max(0.0, (load - EASY_LOAD) / (1 - EASY_LOAD)))
+    return FRESH_MS + round(part * (STALE_MAX_MS - FRESH_MS))
 
 
 def owed_in(book: Book, asset: str, symbol: str | None) -> Owed:

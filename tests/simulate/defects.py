@@ -40,7 +40,7 @@ DEFECTS = (
         file="lifecycle.py",
         sound="if entry.absent_at_ms is None:",
         broken="entry = replace(entry, absent_at_ms=entry.absent_at_ms or 0)\n    if False:",
-        seed=821,
+        seed=1490,
     ),
     Defect(
         name="absence is concluded before the fence",
