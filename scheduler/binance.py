@@ -57,6 +57,7 @@ class BadReply(Exception):
 
     code: int | None = None
     """The exchange's own, where it gave one."""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +356,7 @@ def _read(reply: HttpReply) -> dict[str, Any]:
         code = None if answer is None else answer.get("code")
         error = BadReply(f"HTTP {reply.status}" + (f" with code {code}" if code else ""))
         error.code = code if type(code) is int else None
+        error.message = "" if answer is None else _text(answer.get("msg"))
         raise error
     return answer
 

@@ -93,7 +93,7 @@ class LookFailed(SchedulerError):
 
 
 class UnknownAsset(LookFailed, LookupError):
-    """The exchange lists no such asset."""
+    """The exchange lists no such asset, or the pair does not have it."""
 
 
 class EventsLost(SchedulerError):

@@ -11,8 +11,9 @@ import anyio
 from . import amounts
 from .address import Purpose
 from .amounts import Measured
+from .binance import BadReply
 from .clock import Clock
-from .errors import LookFailed
+from .errors import LookFailed, UnknownAsset
 from .events import Precluded, Unmeasured
 from .figures import Owed
 from .inquiry import Inquiry
@@ -26,6 +27,10 @@ BAN_FRESH_MS = 5_000
 PERMIT_FRESH_MS = 60_000
 """That an asset may be borrowed is believed for this long; the exchange has the last word."""
 MINIMUM_FRESH_MS = 60_000
+NO_SUCH_PAIR = -3028
+NEVER_ANSWERED = frozenset({-1121, -3027, NO_SUCH_PAIR, -11001})
+"""Codes by which the exchange says that the asset or the pair is not there: looking again would not
+help."""
 
 
 class Measurer:
@@ -46,6 +51,12 @@ class Measurer:
                 return await self._measured(entry)
         except TimeoutError:
             return Unmeasured(f"no answer within {limit_s:.0f} s")
+        except UnknownAsset as error:
+            return Precluded(amounts.unanswerable(NO_SUCH_PAIR, f"{error}."))
+        except BadReply as error:
+            if error.code in NEVER_ANSWERED:
+                return Precluded(amounts.unanswerable(error.code, error.message))
+            return Unmeasured(str(error))
         except (*READ_ERRORS, LookFailed) as error:
             return Unmeasured(str(error) or type(error).__name__)
 

@@ -266,10 +266,10 @@ def age_max_ms(load: float) -> int:
 
 
 def owed_in(book: Book, asset: str, symbol: str | None) -> Owed:
-    """Raises LookFailed for an asset that the pair does not have."""
+    """Raises UnknownAsset for an asset that the pair does not have."""
     owed = book.get((asset, symbol))
     if owed is None and symbol is not None and book:
-        raise LookFailed(f"asset: {symbol} has no {asset}")
+        raise UnknownAsset(f"asset: {symbol} has no {asset}")
     return owed or NOTHING_OWED
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from scheduler import Entry, Scheduler, State
+from scheduler import Entry, Rejected, Scheduler, State
 from scheduler.simulator import Simulator
 from scheduler.wire import HttpReply, HttpRequest
 
@@ -250,6 +250,20 @@ async def test_where_the_account_cannot_be_looked_at_its_time_runs_out_unsent() 
         entry = await scheduler.wait(entry.key)
         assert entry.state is State.EXPIRED
         assert "HTTP 503" in entry.evidence[0].detail
+
+
+@pytest.mark.parametrize(("asset", "symbol"), [("LTC", "BTCUSDT"), ("BTC", "NOSUCH")])
+async def test_of_a_pair_that_does_not_have_the_asset_it_is_refused_at_once(
+    asset: str, symbol: str
+) -> None:
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal="memory:", transport=sim.transport) as scheduler,
+    ):
+        with pytest.raises(Rejected) as caught:
+            await scheduler.repay("main", asset, "all", symbol=symbol, timeout=9)
+        assert (caught.value.code, caught.value.name) == (-3028, "NOT_VALID_MARGIN_PAIR")
+        assert "nothing was sent" in (caught.value.message or "")
 
 
 async def test_it_can_be_taken_back_while_the_account_is_looked_at() -> None:
