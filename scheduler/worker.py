@@ -63,6 +63,10 @@ from .standing import STOPPED, Standing
 from .timekeeper import Timekeeper
 from .watch import Watchers
 
+CLOSE_UP_SINCE_MS = 120_000
+"""How long ago a repayment of everything may have been confirmed by a process that ended since."""
+RECENT_MAX = 20
+
 _log = logging.getLogger("margin_scheduler")
 
 
@@ -172,6 +176,21 @@ class Worker:
             with suppress(StaleVersion):  # decided meanwhile, by a look or by a person
                 await self.apply(entry, Started())
         self._cut_off.clear()
+        with suppress(JournalUnavailable):
+            await self._take_up_closing()
+
+    async def _take_up_closing(self) -> None:
+        """What an earlier process confirmed just before it ended may not have been looked at for
+        what it left."""
+        assert self._tasks is not None
+        since_ms = self.clock.now_ms() - CLOSE_UP_SINCE_MS
+        recent = await self.journal.find(account=self.name, state=State.CONFIRMED, limit=RECENT_MAX)
+        for entry in recent:
+            is_due = (entry.finished_at_ms or 0) >= since_ms and leaves_remnants(entry, self.policy)
+            was_seen_to = entry.evidence[-1].source == "account" or entry.key in self._closing_up
+            if is_due and not was_seen_to:
+                self._closing_up[entry.key] = asyncio.Event()
+                self._tasks.start_soon(self._close_up, entry, name=f"close up {entry.key}")
 
     async def landed(self) -> None:
         """Wait until nothing is in the air."""

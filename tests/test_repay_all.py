@@ -13,8 +13,9 @@ import anyio
 import pytest
 
 from scheduler import Entry, Rejected, Scheduler, State
+from scheduler.journal.memory import MemoryJournal
 from scheduler.simulator import Simulator
-from scheduler.wire import HttpReply, HttpRequest
+from scheduler.wire import HttpReply, HttpRequest, ReplyLost
 
 from . import virtual_time
 
@@ -138,6 +139,39 @@ async def test_each_repayment_is_one_transaction_and_what_was_left_has_a_key_tha
         assert len({t.tran_id for t in sim.ledger.booked()}) == 2
         again = await scheduler.repay("main", "USDT", "all", key="all-1")
         assert again.tran_id == entry.tran_id
+        assert len(sim.ledger.booked()) == 2
+
+
+async def test_what_a_process_that_ended_did_not_look_for_is_looked_for_by_the_next_once() -> None:
+    journal = MemoryJournal()
+    async with Simulator(port=None, debt_min="0") as sim:
+
+        class Cut:
+            """Breaks once the repayment was answered."""
+
+            is_cut = False
+
+            async def send(self, request: HttpRequest) -> HttpReply:
+                if self.is_cut:
+                    raise ReplyLost("cut")
+                reply = await sim.transport.send(request)
+                self.is_cut = request.method == "POST"
+                return reply
+
+            async def aclose(self) -> None:
+                """It is the simulator's."""
+
+        accounts = [sim.account("main")]
+        sim.set_debt("main", "USDT", "100")
+        await _until_before_the_hour(sim, 60)
+        async with Scheduler(accounts, journal=journal, transport=Cut()) as scheduler:
+            await scheduler.repay("main", "USDT", "all", priority="urgent")
+        assert sim.ledger.debt("main", "USDT") == Decimal("0.001")
+        for _ in range(3):
+            async with Scheduler(accounts, journal=journal, transport=sim.transport) as scheduler:
+                await scheduler.status("main")
+                await anyio.sleep(3)
+        assert sim.ledger.debt("main", "USDT") == 0
         assert len(sim.ledger.booked()) == 2
 
 
