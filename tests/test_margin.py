@@ -115,7 +115,23 @@ async def test_a_repayment_that_is_queued_already_is_waited_for() -> None:
         assert (await scheduler.get(entry.key)).state is State.CONFIRMED
 
 
-async def test_while_its_record_is_pending_a_repayment_is_under_way() -> None:
+async def test_while_a_record_is_pending_nothing_is_repaid() -> None:
+    async with (
+        Simulator(port=None, record_lag_ms=(0, 0), pending_ms=(9_000, 9_000)) as sim,
+        Scheduler([sim.account("main")], journal="memory:", transport=sim.transport) as scheduler,
+    ):
+        sim.set_debt("main", "USDT", "100")
+        sim.order("main", "USDT", "60", "auto_repay")
+        await anyio.sleep(0.2)
+        early = await scheduler.settle_debt("main", "USDT", within=5)
+        assert (early.outcome, early.keys) == (PENDING, ())
+        assert early.debt.total == 40
+        later = await scheduler.settle_debt("main", "USDT")
+        assert later.outcome is REPAID
+        assert len(sim.ledger.booked()) == 2
+
+
+async def test_an_order_that_takes_long_is_waited_for_and_not_repaid_beside() -> None:
     async with (
         Simulator(port=None, processing_ms=30_000) as sim,
         Scheduler([sim.account("main")], journal="memory:", transport=sim.transport) as scheduler,

@@ -185,9 +185,22 @@ async def test_a_borrow_queued_behind_it_is_not_repaid_with_the_rest() -> None:
         async with anyio.create_task_group() as callers:
             callers.start_soon(_repay_all, scheduler)
             await anyio.sleep(0.001)
-            await scheduler.borrow("main", "USDT", "50")
+            await scheduler.borrow("main", "USDT", "50", priority="urgent")
         await anyio.sleep(5)
         assert sim.ledger.debt("main", "USDT") == 50
+
+
+async def test_what_was_borrowed_before_its_record_showed_is_no_rest() -> None:
+    async with Simulator(port=None, record_lag_ms=(3_000, 3_000)) as sim:
+        account = sim.account("main", confirm="record")
+        async with Scheduler([account], journal="memory:", transport=sim.transport) as scheduler:
+            sim.set_debt("main", "USDT", "100")
+            repaid = await scheduler.submit("main", "REPAY", "USDT", "all")
+            borrowed = await scheduler.submit("main", "BORROW", "USDT", "0.5")
+            for entry in (repaid, borrowed):
+                assert (await scheduler.wait(entry.key)).state is State.CONFIRMED
+            await anyio.sleep(5)
+            assert sim.ledger.debt("main", "USDT") == Decimal("0.5")
 
 
 async def _repay_all(scheduler: Scheduler) -> None:
@@ -270,6 +283,18 @@ async def test_a_look_that_fails_is_made_again_and_holds_nobody_else_up() -> Non
         await scheduler.borrow("main", "BTC", "1", timeout=1)
         assert not repaying.done()
         assert (await repaying).amount == 100
+
+
+async def test_a_look_that_takes_too_long_gives_the_lane_up() -> None:
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal="memory:", transport=sim.transport) as scheduler,
+    ):
+        sim.set_debt("main", "USDT", "100")
+        sim.fail_next("late", path="GET /sapi/v1/margin/account")
+        await scheduler.submit("main", "REPAY", "USDT", "all")
+        await anyio.sleep(0.2)
+        await scheduler.borrow("main", "BTC", "1", timeout=4)
 
 
 async def test_where_the_account_cannot_be_looked_at_its_time_runs_out_unsent() -> None:
