@@ -47,6 +47,8 @@ RETRY_AFTER_MAX_MS = 3 * 86_400_000
 """The longest ban there is; a garbled header must not stop an account for years."""
 PAGE_SIZE = 100
 """The most records the exchange gives in one page."""
+FIGURE_DIGITS_MAX = 30
+"""Before the point, of a debt or a maximum; more digits are no honest answer."""
 SYMBOLS_MAX = 5
 """The most pairs that one look at an isolated account may name."""
 INSUFFICIENT_INVENTORY = -3045
@@ -263,7 +265,7 @@ def max_borrowable(reply: HttpReply) -> Ceiling:
         if error.code == INSUFFICIENT_INVENTORY and reply.status != 200:
             return Ceiling(Decimal(0), None)
         raise
-    return Ceiling(_decimal(said.get("amount")), _decimal(said.get("borrowLimit")))
+    return Ceiling(_figure(said.get("amount")), _figure(said.get("borrowLimit")))
 
 
 def all_assets(reply: HttpReply) -> Mapping[str, Rules]:
@@ -324,19 +326,22 @@ def _asset(row: Any, field: str = "asset") -> str:
 
 
 def _owed(row: dict[str, Any]) -> Owed:
-    principal, interest = _decimal(row.get("borrowed")), _decimal(row.get("interest"))
-    if principal < 0 or interest < 0:
-        raise BadReply("a debt below nothing")
-    return Owed(principal, interest)
+    return Owed(_figure(row.get("borrowed")), _figure(row.get("interest")))
 
 
 def _rules(row: dict[str, Any]) -> Rules:
     is_borrowable = row.get("isBorrowable")
     if not isinstance(is_borrowable, bool):
         raise BadReply("an asset that is neither borrowable nor not")
-    return Rules(
-        is_borrowable, _decimal(row.get("userMinBorrow")), _decimal(row.get("userMinRepay"))
-    )
+    return Rules(is_borrowable, _figure(row.get("userMinBorrow")), _figure(row.get("userMinRepay")))
+
+
+def _figure(value: object) -> Decimal:
+    """An amount to reckon with: not negative, and of a size that can be one."""
+    amount = _decimal(value)
+    if amount < 0 or amount.adjusted() > FIGURE_DIGITS_MAX:
+        raise BadReply("an amount that cannot be one")
+    return amount
 
 
 def _limited(reply: HttpReply, code: int, message: str) -> Refused:

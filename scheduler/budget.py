@@ -48,13 +48,20 @@ class Budget:
     async def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
         """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""
         self.pace.started(steady_ms)
-        return await self.reserve(is_urgent=is_urgent)
-
-    async def reserve(self, *, is_urgent: bool) -> Charge:
-        """Charge an attempt that starts a little later; `pace` is to be told when it does."""
         charge = self.ledger.start(is_urgent=is_urgent)
         await self._bucket.acquire(self._weight)
         return charge
+
+    def reserve(self, *, is_urgent: bool) -> Charge:
+        """Keep the weight of an attempt that may start a little later, by `start_reserved`, or not
+        at all."""
+        return self.ledger.start(is_urgent=is_urgent)
+
+    async def start_reserved(self, steady_ms: int) -> None:
+        """Start the attempt that was reserved. Where another pair's came in between it may have to
+        wait for the bucket to fill up again."""
+        self.pace.started(steady_ms)
+        await self._bucket.acquire(self._weight)
 
     def settle(
         self,

@@ -302,7 +302,7 @@ class Worker:
         """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
         assert self._tasks is not None
         if entry.submission.takes_a_look:
-            await self._launch_measured(entry)
+            self._launch_measured(entry)
             return
         attempt = self.exchange.mint(entry, Decimal(entry.requested))
         is_urgent = entry.priority is Priority.URGENT
@@ -313,13 +313,13 @@ class Worker:
         self._flights_over.clear()
         self._tasks.start_soon(self._fly, entry, attempt, charge, name=f"attempt {entry.key}")
 
-    async def _launch_measured(self, entry: Entry) -> None:
+    def _launch_measured(self, entry: Entry) -> None:
         """The same for an entry that takes a look at the account first. From here until its answer
         nothing else goes in between."""
         assert self._tasks is not None
         if entry.submission.precheck:
             self.shared.watch()
-        charge = await self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
+        charge = self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
         if entry.kind is Kind.BORROW:
             self.shared.gate.started(entry)
         exclusion = self.exchange.exclusion(entry)
@@ -337,7 +337,7 @@ class Worker:
         now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
         is_free = self.queue.may_start(entry, now_ms) and now_ms < entry.deadline_ms
         if isinstance(found, Measured) and is_free:
-            self.budget.pace.started(steady_ms)
+            await self.budget.start_reserved(steady_ms)
             attempt = self.exchange.mint(entry, found.amount)
             await self._fly(entry, attempt, charge, found.said)
             return

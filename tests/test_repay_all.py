@@ -285,6 +285,20 @@ async def test_a_look_that_fails_is_made_again_and_holds_nobody_else_up() -> Non
         assert (await repaying).amount == 100
 
 
+async def test_what_turns_out_to_be_nothing_costs_nothing_of_the_minute() -> None:
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal="memory:", transport=sim.transport) as scheduler,
+    ):
+        for _ in range(130):
+            with pytest.raises(Rejected):
+                await scheduler.repay("main", "USDT", "all")
+        assert (await scheduler.status("main")).weight_used == 0
+        begun_s = anyio.current_time()
+        await asyncio.gather(*(scheduler.borrow("main", "BTC", "1") for _ in range(100)))
+        assert anyio.current_time() - begun_s < 12
+
+
 async def test_a_look_that_takes_too_long_gives_the_lane_up() -> None:
     async with (
         Simulator(port=None) as sim,
