@@ -58,18 +58,15 @@ class Maintenance:
         """Ask whenever there is reason to, for ever."""
         while True:
             await self._wake.wait()
+            self._wake = anyio.Event()
             await self._look()
             await anyio.sleep(AGAIN_S)
-            if not self.is_on:
-                await self._rest()
-
-    async def _rest(self) -> None:
-        """Until there is reason to ask again."""
-        self._wake = anyio.Event()
-        if self._clock.now_ms() < self._watched_until_ms:
-            with anyio.move_on_after(WATCH_S - AGAIN_S):
-                await self._wake.wait()
-            self._wake.set()
+            if not self.is_on and self._clock.now_ms() < self._watched_until_ms:
+                with anyio.move_on_after(WATCH_S - AGAIN_S):
+                    await self._wake.wait()
+                self._wake.set()
+            elif self.is_on:
+                self._wake.set()
 
     async def _look(self) -> None:
         now_ms = self._clock.now_ms()
