@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .amounts import not_before_ms
 from .events import Cause, NotSent
 from .inventory import InventoryGate
 from .model import Entry, Kind, Priority, State
@@ -148,6 +149,11 @@ class AccountQueue:
                     return Choice(self._take_out(entry))
         return Choice(wait_ms=min(waits) if waits else None)
 
+    def may_start(self, entry: Entry, now_ms: int) -> bool:
+        """Whether nothing has come up that holds an entry which was handed out a moment ago."""
+        is_held = self._paused_for or self._held_until_ms > now_ms
+        return not is_held and not self._is_held(entry, now_ms, [])
+
     def ahead(self, priority: Priority) -> int:
         """How many would go before a new submission of this priority, if nothing more happened:
         those that are held for as long as nobody can tell do not count."""
@@ -227,6 +233,11 @@ class AccountQueue:
             for entry in self._heads(priority):
                 if self._exclusion(entry) in in_air or self._is_held(entry, now_ms, waits):
                     continue
+                if entry.submission.takes_a_look:
+                    look_wait_ms = not_before_ms(entry, self._policy, now_ms) - now_ms
+                    if look_wait_ms > 0:
+                        waits.append(look_wait_ms)
+                        continue
                 if weight_wait_ms > 0:
                     waits.append(weight_wait_ms)
                 elif self._gate.may_start(entry, now_ms):
@@ -341,7 +352,8 @@ def _asks_equal(other: Entry, entry: Entry) -> bool:
     assert other.attempt is not None
     if (other.kind, other.asset, other.symbol) != (entry.kind, entry.asset, entry.symbol):
         return False
-    return entry.amount is None or entry.amount == other.attempt.amount
+    amount = entry.fixed_amount
+    return amount is None or amount == other.attempt.amount
 
 
 def _jitter_ms(entry: Entry, wait_ms: int) -> int:

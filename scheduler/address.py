@@ -4,11 +4,12 @@ Bans (418), the firewall (403) and the weight of calls that count by address. On
 account of it shares the address.
 """
 
-import heapq
+from collections import defaultdict
 from collections.abc import Callable
 from enum import Enum
 
 from .policy import Limits
+from .spending import MINUTE_MS, Spending
 
 FIREWALL_WAIT_MS = 5 * 60_000
 """After a 403 without a code, doubling with each in a row."""
@@ -20,7 +21,6 @@ BAN_WAIT_MAX_MS = 3 * 24 * 60 * 60_000
 """The longest ban there is."""
 SAME_MS = 2_000
 """Closed for this much longer is no news; a ban is told in whole seconds."""
-MINUTE_MS = 60_000
 HALVED = frozenset({"/api"})
 """Budgets that are half as large as those of a call under /sapi."""
 
@@ -33,6 +33,8 @@ class Purpose(Enum):
 
     LOOK = 1.0
     SWEEP = 0.8
+    MEASURE = 0.75
+    """The amount of an attempt that is about to start: its lane waits for the answer."""
     DEBT = 0.7
     PASS_THROUGH = 0.6
     AUDIT = 0.05
@@ -50,8 +52,7 @@ class Address:
         """`on_close` is told until when, and why, whenever that changes."""
         self._on_close = on_close
         self._limit = limits.ip_weight_per_minute * limits.ip_weight_share
-        self._spent: dict[str, list[tuple[int, int]]] = {}  # heaps of (until, weight)
-        self._sums: dict[str, int] = {}
+        self._spendings: defaultdict[str, Spending] = defaultdict(Spending)
         self._closed_until_ms = 0
         self._closed_for = ""
         self._told_until_ms = 0
@@ -99,29 +100,24 @@ class Address:
 
     def read_wait_ms(self, path: str, weight: int, purpose: Purpose, steady_ms: int) -> int:
         """Until a read of this weight fits its endpoint's minute; 0 is now."""
-        spent = self._spent.get(path)
-        if not spent:
-            return 0
-        while spent and spent[0][0] <= steady_ms:
-            self._sums[path] -= heapq.heappop(spent)[1]
-        if self._sums[path] + weight <= self._limit_of(path) * purpose.value or not spent:
-            return 0
-        return max(1, spent[0][0] - steady_ms)
+        most = self._limit_of(path) * purpose.value
+        return self._spendings[path].wait_ms(weight, most, steady_ms)
+
+    def read_load(self, path: str, purpose: Purpose, steady_ms: int) -> float:
+        """How much is spent of what such reads may leave spent; 1 is all of it."""
+        return self._spendings[path].spent(steady_ms) / (self._limit_of(path) * purpose.value)
 
     def charge(self, path: str, weight: int, steady_ms: int) -> None:
         """A read goes out."""
-        self._spend(path, weight, steady_ms + MINUTE_MS)
+        self._spendings[path].spend(weight, steady_ms + MINUTE_MS)
 
     def exhaust(self, path: str, retry_after_ms: int | None, steady_ms: int) -> None:
         """The exchange refused a read of this endpoint for weight: none more before it says so."""
-        self._spend(path, int(self._limit_of(path)), steady_ms + (retry_after_ms or MINUTE_MS))
+        until_ms = steady_ms + (retry_after_ms or MINUTE_MS)
+        self._spendings[path].spend(int(self._limit_of(path)), until_ms)
 
     def _limit_of(self, path: str) -> float:
         return self._limit / 2 if path in HALVED else self._limit
-
-    def _spend(self, path: str, weight: int, until_ms: int) -> None:
-        heapq.heappush(self._spent.setdefault(path, []), (until_ms, weight))
-        self._sums[path] = self._sums.get(path, 0) + weight
 
 
 class _Quiet:

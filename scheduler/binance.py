@@ -4,7 +4,7 @@ Pure. What a reply means follows one whitelist: a 200 with an integer `tranId` h
 a known code did not, and everything that is not on the list may have happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -15,6 +15,7 @@ import orjson
 
 from . import refusals
 from .events import Accepted, Lost, Refused
+from .figures import Book, Ceiling, Owed, Rules
 from .model import Asked, Attempt, Entry, Kind, Transaction
 from .refusals import Disposition
 from .signing import Signer
@@ -49,6 +50,11 @@ API = "/api"
 BORROW_REPAY = Endpoint("POST", "/sapi/v1/margin/borrow-repay", 1500, "UID")
 RECORDS = Endpoint("GET", "/sapi/v1/margin/borrow-repay", 10, "IP")
 INVENTORY = Endpoint("GET", "/sapi/v1/margin/available-inventory", 50, "UID")
+MAX_BORROWABLE = Endpoint("GET", "/sapi/v1/margin/maxBorrowable", 750, "UID")
+MARGIN_ACCOUNT = Endpoint("GET", "/sapi/v1/margin/account", 10, "IP")
+ISOLATED_ACCOUNT = Endpoint("GET", "/sapi/v1/margin/isolated/account", 10, "IP")
+ALL_ASSETS = Endpoint("GET", "/sapi/v1/margin/allAssets", 1, "IP")
+SYSTEM_STATUS = Endpoint("GET", "/sapi/v1/system/status", 1, "IP")
 TIME = Endpoint("GET", "/api/v3/time", 1, "API")
 ACCOUNT = Endpoint("GET", "/api/v3/account", 20, "API")
 RESTRICTIONS = Endpoint("GET", "/sapi/v1/account/apiRestrictions", 1, "IP")
@@ -58,14 +64,14 @@ PASSED: Mapping[tuple[str, str], tuple[Endpoint, Access]] = {
     for endpoint, access in (
         (RECORDS, Access.SIGNED),
         (INVENTORY, Access.SIGNED),
-        (Endpoint("GET", "/sapi/v1/margin/maxBorrowable", 750, "UID"), Access.SIGNED),
-        (Endpoint("GET", "/sapi/v1/margin/account", 10, "IP"), Access.SIGNED),
-        (Endpoint("GET", "/sapi/v1/margin/isolated/account", 10, "IP"), Access.SIGNED),
+        (MAX_BORROWABLE, Access.SIGNED),
+        (MARGIN_ACCOUNT, Access.SIGNED),
+        (ISOLATED_ACCOUNT, Access.SIGNED),
         (Endpoint("GET", "/sapi/v1/capital/config/getall", 10, "IP"), Access.SIGNED),
-        (Endpoint("GET", "/sapi/v1/margin/allAssets", 1, "IP"), Access.KEY),
+        (ALL_ASSETS, Access.KEY),
         (Endpoint("GET", "/sapi/v1/margin/allPairs", 1, "IP"), Access.KEY),
         (Endpoint("GET", "/sapi/v1/margin/isolated/allPairs", 1, "IP"), Access.KEY),
-        (Endpoint("GET", "/sapi/v1/system/status", 1, "IP"), Access.ANYBODY),
+        (SYSTEM_STATUS, Access.ANYBODY),
         (Endpoint("GET", "/api/v3/ping", 1, "API"), Access.ANYBODY),
         (Endpoint("GET", "/api/v3/exchangeInfo", 20, "API"), Access.ANYBODY),
         (TIME, Access.ANYBODY),
@@ -80,10 +86,19 @@ RETRY_AFTER_MAX_MS = 3 * 86_400_000
 """The longest ban there is; a garbled header must not stop an account for years."""
 PAGE_SIZE = 100
 """The most records the exchange gives in one page."""
+FIGURE_DIGITS_MAX = 30
+"""Before the point, of a debt or a maximum; more digits are no honest answer."""
+SYMBOLS_MAX = 5
+"""The most pairs that one look at an isolated account may name."""
+INSUFFICIENT_INVENTORY = -3045
 
 
 class BadReply(Exception):
     """A reply to a read that says nothing usable; the text is the reason."""
+
+    code: int | None = None
+    """The exchange's own, where it gave one."""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +195,40 @@ def account_request(timestamp_ms: int, credentials: Credentials) -> HttpRequest:
 
 def restrictions_request(timestamp_ms: int, credentials: Credentials) -> HttpRequest:
     return _signed_get(RESTRICTIONS, {}, timestamp_ms, credentials)
+
+
+def margin_account_request(*, timestamp_ms: int, credentials: Credentials) -> HttpRequest:
+    return _signed_get(MARGIN_ACCOUNT, {}, timestamp_ms, credentials)
+
+
+def isolated_account_request(
+    symbols: Collection[str], *, timestamp_ms: int, credentials: Credentials
+) -> HttpRequest:
+    """Of at most SYMBOLS_MAX pairs."""
+    parameters = {"symbols": ",".join(symbols)}
+    return _signed_get(ISOLATED_ACCOUNT, parameters, timestamp_ms, credentials)
+
+
+def max_borrowable_request(
+    asset: str, symbol: str | None, *, timestamp_ms: int, credentials: Credentials
+) -> HttpRequest:
+    parameters = {"asset": asset}
+    if symbol is not None:
+        parameters["isolatedSymbol"] = symbol
+    return _signed_get(MAX_BORROWABLE, parameters, timestamp_ms, credentials)
+
+
+def all_assets_request(credentials: Credentials) -> HttpRequest:
+    """Needs a key and no signature."""
+    return HttpRequest(
+        method=ALL_ASSETS.method,
+        path=ALL_ASSETS.path,
+        headers={"X-MBX-APIKEY": credentials.api_key},
+    )
+
+
+def system_status_request() -> HttpRequest:
+    return HttpRequest(method=SYSTEM_STATUS.method, path=SYSTEM_STATUS.path)
 
 
 def time_request() -> HttpRequest:
@@ -291,6 +340,57 @@ def inventory(reply: HttpReply) -> Mapping[str, Decimal]:
     return {asset: _decimal(amount) for asset, amount in assets.items()}
 
 
+def cross_debts(reply: HttpReply) -> Book:
+    """What a cross margin account owes. Raises BadReply."""
+    rows = _read(reply).get("userAssets")
+    if not isinstance(rows, list):
+        raise BadReply("no userAssets in the reply")
+    return {(_asset(row), None): _owed(row) for row in rows}
+
+
+def isolated_debts(reply: HttpReply) -> Book:
+    """What isolated pairs owe, both sides of each. Raises BadReply."""
+    rows = _read(reply).get("assets")
+    if not isinstance(rows, list):
+        raise BadReply("no assets in the reply")
+    book: dict[tuple[str, str | None], Owed] = {}
+    for row in rows:
+        symbol = row.get("symbol") if isinstance(row, dict) else None
+        if not isinstance(symbol, str):
+            raise BadReply("a pair without its symbol")
+        for side in (row.get("baseAsset"), row.get("quoteAsset")):
+            book[_asset(side), symbol] = _owed(side)
+    return book
+
+
+def max_borrowable(reply: HttpReply) -> Ceiling:
+    """What could be borrowed; nothing where the exchange has nothing. Raises BadReply."""
+    try:
+        said = _read(reply)
+    except BadReply as error:
+        if error.code == INSUFFICIENT_INVENTORY and reply.status != 200:
+            return Ceiling(Decimal(0), None)
+        raise
+    return Ceiling(_figure(said.get("amount")), _figure(said.get("borrowLimit")))
+
+
+def all_assets(reply: HttpReply) -> Mapping[str, Rules]:
+    """What holds for each asset. Raises BadReply."""
+    rows = _json(reply.body)
+    if reply.status != 200 or not isinstance(rows, list):
+        _read(reply)  # says what the exchange said
+        raise BadReply("no assets in the reply")
+    return {_asset(row, "assetName"): _rules(row) for row in rows}
+
+
+def is_maintenance(reply: HttpReply) -> bool:
+    """Whether the exchange says that it is being worked on. Raises BadReply."""
+    status = _read(reply).get("status")
+    if type(status) is not int:
+        raise BadReply("no status in the reply")
+    return status == 1
+
+
 def records(reply: HttpReply, kind: Kind) -> tuple[list[Transaction], int]:
     """One page of records, and how many there are in all. Raises BadReply."""
     answer = _read(reply)
@@ -324,6 +424,32 @@ def _transaction(row: Any, kind: Kind) -> Transaction:
     )
 
 
+def _asset(row: Any, field: str = "asset") -> str:
+    name = row.get(field) if isinstance(row, dict) else None
+    if not isinstance(name, str) or not name:
+        raise BadReply("an asset without its name")
+    return name
+
+
+def _owed(row: dict[str, Any]) -> Owed:
+    return Owed(_figure(row.get("borrowed")), _figure(row.get("interest")))
+
+
+def _rules(row: dict[str, Any]) -> Rules:
+    is_borrowable = row.get("isBorrowable")
+    if not isinstance(is_borrowable, bool):
+        raise BadReply("an asset that is neither borrowable nor not")
+    return Rules(is_borrowable, _figure(row.get("userMinBorrow")), _figure(row.get("userMinRepay")))
+
+
+def _figure(value: object) -> Decimal:
+    """An amount to reckon with: not negative, and of a size that can be one."""
+    amount = _decimal(value)
+    if amount < 0 or amount.adjusted() > FIGURE_DIGITS_MAX:
+        raise BadReply("an amount that cannot be one")
+    return amount
+
+
 def _limited(reply: HttpReply, code: int, message: str) -> Refused:
     # Whatever the body says, a rate limit is answered before anything is executed.
     said = refusals.answer(code, message or f"HTTP {reply.status}", reply.status)
@@ -339,7 +465,10 @@ def _read(reply: HttpReply) -> dict[str, Any]:
     answer = _json_object(reply.body)
     if reply.status != 200 or answer is None:
         code = None if answer is None else answer.get("code")
-        raise BadReply(f"HTTP {reply.status}" + (f" with code {code}" if code else ""))
+        error = BadReply(f"HTTP {reply.status}" + (f" with code {code}" if code else ""))
+        error.code = code if type(code) is int else None
+        error.message = "" if answer is None else _text(answer.get("msg"))
+        raise error
     return answer
 
 
@@ -364,11 +493,15 @@ def _encoded(parameters: Mapping[str, str]) -> str:
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
+    value = _json(body)
+    return value if isinstance(value, dict) else None
+
+
+def _json(body: bytes) -> Any:
     try:
-        value = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
 
 
 def _decimal(value: object) -> Decimal:

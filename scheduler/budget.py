@@ -53,6 +53,17 @@ class Budget:
         await self._bucket.acquire(self._weight)
         return charge
 
+    def reserve(self, *, is_urgent: bool) -> Charge:
+        """Keep the weight of an attempt that may start a little later, by `start_reserved`, or not
+        at all."""
+        return self.ledger.start(is_urgent=is_urgent)
+
+    async def start_reserved(self, steady_ms: int) -> None:
+        """Start the attempt that was reserved. Where another pair's came in between it may have to
+        wait for the bucket to fill up again."""
+        self.pace.started(steady_ms)
+        await self._bucket.acquire(self._weight)
+
     def settle(
         self,
         charge: Charge,

@@ -1,6 +1,7 @@
 """What runs under a `Scheduler`: its accounts' workers and everything they share."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,10 +9,11 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from . import marks
+from . import binance, marks
 from .account import AccountLike
 from .account_queue import AccountQueue
-from .address import Address
+from .address import Address, Purpose
+from .adviser import BANNED, Adviser
 from .auditor import Auditor
 from .binance import Credentials
 from .budget import Budget
@@ -19,19 +21,26 @@ from .clock import Clock
 from .errors import ConfigurationError, JournalUnavailable
 from .exchange import Exchange
 from .gatekeeper import Gatekeeper
+from .inquiry import Inquiry
 from .inventory import InventoryGate
 from .journal import Journal
+from .maintenance import Maintenance
+from .measure import Measurer
 from .model import Alarm, Entry
 from .passage import Passage
 from .policy import Limits, Policy
 from .reader import Reader
+from .shelf import Running
 from .signing import signer
 from .startup import FIRST_LOOK_S, KeyQuestions, Startup
+from .survey import Board, Survey
 from .timekeeper import Timekeeper
 from .transport import Transport
 from .visibility import VisibilityProbe
 from .watch import Watchers
 from .worker import Shared, Worker
+
+_log = logging.getLogger("margin_scheduler")
 
 FIRST_SAMPLE_S = 2.0
 """How long starting waits for the first sample of the exchange's time before it goes on without."""
@@ -67,7 +76,7 @@ class Engine:
         self.is_running = False
         self.clock = Clock()
         self._address = Address(limits, self._on_address_closed)
-        self._reader = Reader(transport, self.clock, self._address)
+        self._reader = Reader(transport, self.clock, self._address, limits.uid_weight_per_minute)
         self.passage = Passage(self._reader, self.clock)
         self.timekeeper = Timekeeper(self._reader, self.clock)
         self._startup = Startup(
@@ -84,6 +93,11 @@ class Engine:
         self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
         self._auditor = Auditor(journal, self.clock, self.worker)
         self._probe = VisibilityProbe(self.clock)
+        self.looking: Running = set()
+        self._surveys: dict[str, Survey] = {}
+        self.board = Board(self._askers, self.clock, self.looking)
+        self._maintenance = Maintenance(self.clock, self._ask_status, self._on_maintenance)
+        self.adviser = Adviser(self.board, self.survey, self.worker)
         self._shared = Shared(
             journal=journal,
             clock=self.clock,
@@ -94,6 +108,10 @@ class Engine:
             gate_changed=self._gatekeeper.changed,
             concluded_absent=self._auditor.concluded,
             confirmed=self._on_confirmed,
+            debt_changed=self._on_debt_changed,
+            ended=self._on_ended,
+            suspect=self._maintenance.suspect,
+            watch=self._maintenance.watch,
         )
 
     # Life
@@ -144,6 +162,7 @@ class Engine:
                 tasks.start_soon(self._gatekeeper.run, name="inventory")
                 tasks.start_soon(self._auditor.run, name="auditor")
                 tasks.start_soon(self._keep_looking_at_accounts, name="startup")
+                tasks.start_soon(self._maintenance.run, name="maintenance")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
                 self.is_running = True
@@ -178,7 +197,9 @@ class Engine:
         if supervisor is None:
             return
         self._closing.set()
-        await asyncio.wait([supervisor, *self._keeping])
+        for look in self.looking:
+            look.cancel()
+        await asyncio.wait([supervisor, *self._keeping, *self.looking])
         await self._journal.aclose()
         supervisor.result()
 
@@ -204,6 +225,7 @@ class Engine:
                 timekeeper=self.timekeeper,
                 policy=policy,
                 exclusion=exclusion,
+                account=name,
             ),
             queue=AccountQueue(policy, self._gate, exclusion),
             budget=Budget(self._limits),
@@ -211,13 +233,37 @@ class Engine:
             policy=policy,
             marks=marks.read(name, self._marks),
             declared_exclusive=account.exclusive,
+            measurer=Measurer(self.survey(name).inquiry, self.board, self.clock, policy),
             shared=self._shared,
         )
         self._workers[name] = worker
         if not self._is_checked:
             worker.standing.hold_unchecked()
+        worker.standing.maintained(self._maintenance.is_on)
         worker.start(self.tasks, unfinished)
         return worker
+
+    # Looking
+
+    def survey(self, name: str) -> Survey:
+        """What is known of the account's margin."""
+        survey = self._surveys.get(name)
+        if survey is None:
+            inquiry = Inquiry(
+                name,
+                credentials=self._credentials[name],
+                reader=self._reader,
+                clock=self.clock,
+            )
+            survey = self._surveys[name] = Survey(inquiry, self.clock, self.looking)
+        return survey
+
+    def _askers(self) -> Iterable[Inquiry]:
+        for name in self._accounts:
+            worker = self._workers.get(name)
+            kept = marks.read(name, self._marks) if worker is None else worker.standing.marks
+            if kept.stopped is None:
+                yield self.survey(name).inquiry
 
     # What concerns all of them
 
@@ -250,6 +296,11 @@ class Engine:
                 self._stopped.add(name)
                 await self.worker(name).standing.misfits(why)
 
+    def _on_debt_changed(self, name: str) -> None:
+        survey = self._surveys.get(name)
+        if survey is not None:
+            survey.forget()
+
     def _on_clock_set(self) -> None:
         self._clock_is_set.set()
         for worker in self._workers.values():
@@ -260,6 +311,27 @@ class Engine:
         if self._probe.is_due(entry):
             worker = self.worker(entry.account)
             self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+
+    async def _ask_status(self) -> bool:
+        reply = await self._reader.read_now(
+            binance.SYSTEM_STATUS, binance.system_status_request, Purpose.SWEEP
+        )
+        return binance.is_maintenance(reply)
+
+    def _on_maintenance(self, is_on: bool) -> None:
+        for worker in self._workers.values():
+            worker.standing.maintained(is_on)
+            worker.poke()
+        if is_on:
+            self._alarm("maintenance", "the exchange is being worked on: nothing is sent")
+        else:
+            _log.warning("the exchange is no longer being worked on: sending goes on")
+
+    def _on_ended(self, entry: Entry) -> None:
+        if entry.code == BANNED:
+            self.board.forget()
+        if self.adviser.takes(entry):
+            self.tasks.start_soon(self.adviser.advise, entry, name=f"advice {entry.key}")
 
     def _on_address_closed(self, until_steady_ms: int, cause: str) -> None:
         """All accounts stop, and a restart must not run into the same wall."""

@@ -97,6 +97,14 @@ class JournalUnavailable(SchedulerError):
     """The journal could not be read or written; nothing that is not durable was sent."""
 
 
+class LookFailed(SchedulerError):
+    """What was asked of the exchange could not be looked up; nothing was changed by asking."""
+
+
+class UnknownAsset(LookFailed, LookupError):
+    """The exchange lists no such asset, or the pair does not have it."""
+
+
 class EventsLost(SchedulerError):
     """The reader was slower than the changes; what it missed is in the journal."""
 
@@ -126,6 +134,8 @@ class Rejected(NotConfirmed):
 
     @property
     def advice(self) -> str | None:
+        """What helps next, with figures that were looked up after the refusal where there are
+        some."""
         return self.entry.advice
 
 

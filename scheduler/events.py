@@ -15,6 +15,22 @@ class Chosen:
     """The queue chose the entry, and this attempt was minted for it."""
 
     attempt: Attempt
+    said: str | None = None
+    """What a look said of its amount, where one was needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precluded:
+    """A look before sending says that there is nothing to send, or what would be answered."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """The amount of the next attempt could not be looked up."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,11 @@ class Lost:
     """A code that itself says the outcome is unknown."""
     is_firewalled: bool = False
     """403 without a code: the address should be quiet for a while."""
+
+    @property
+    def is_servers(self) -> bool:
+        """Whether the exchange itself answered that something is wrong with it."""
+        return self.answer is not None or self.reason.startswith("HTTP 5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +135,20 @@ class Contradicted:
 
 
 @dataclass(frozen=True, slots=True)
+class Advised:
+    """What helps after its refusal was looked up."""
+
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remarked:
+    """Something about a confirmed transaction that its caller should know."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimLost:
     """Another submission was answered with the transaction id that this one was matched to."""
 
@@ -131,6 +166,8 @@ class ClaimRefused:
 
 Event = (
     Chosen
+    | Precluded
+    | Unmeasured
     | Accepted
     | Refused
     | NotSent
@@ -143,6 +180,8 @@ Event = (
     | Resolved
     | ClaimLost
     | Contradicted
+    | Advised
+    | Remarked
     | ClaimRefused
 )
 
@@ -165,6 +204,11 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class PutBack:
+    """Back to its place, for another look at the account; others may go meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """To the settling task, which looks at the records from `look_not_before_ms` on."""
 
@@ -181,4 +225,4 @@ class StopAccount:
 
 Cause = Disposition | type[NotSent]
 
-Action = Send | Hold | Release | Settle | Finish | StopAccount
+Action = Send | Hold | Release | PutBack | Settle | Finish | StopAccount

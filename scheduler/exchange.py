@@ -50,14 +50,16 @@ class Exchange:
         clock: Clock,
         policy: Policy,
         exclusion: Callable[[Entry], str],
+        account: str = "",
     ) -> None:
+        self._account = account
         self._credentials = credentials
         self._transport = transport
         self._reader = reader
         self._timekeeper = timekeeper
         self._clock = clock
         self._policy = policy
-        self._exclusion = exclusion
+        self.exclusion = exclusion
         self._last_timestamp_ms = 0
 
     def mint(self, entry: Entry, amount: Decimal) -> Attempt:
@@ -72,7 +74,7 @@ class Exchange:
             timestamp_ms=timestamp_ms,
             recv_window_ms=recv_window_ms,
             amount=amount,
-            exclusion=self._exclusion(entry),
+            exclusion=self.exclusion(entry),
             body=binance.borrow_repay_body(entry, amount, timestamp_ms, recv_window_ms),
         )
 
@@ -139,6 +141,7 @@ class Exchange:
                     timestamp_ms=self._clock.now_ms(),
                     credentials=self._credentials,
                 ),
+                payer=self._account,
             )
             return binance.inventory(reply).get(asset, Decimal(0))
         except READ_ERRORS as error:

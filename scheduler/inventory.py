@@ -9,7 +9,7 @@ that a refill that is not enough costs one refusal and not one an account.
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .model import Entry, Kind
+from .model import Entry, Kind, State
 from .policy import Policy
 
 Pool = tuple[str, bool]
@@ -72,7 +72,9 @@ class InventoryGate:
         shortage.waited_at_ms = max(shortage.waited_at_ms, now_ms)
         if shortage.trying is not None:
             return False
-        if _amount(entry) < shortage.refused:
+        # One that takes what there is, and was refused that, would be refused again at once.
+        was_told = entry.submission.is_open and entry.answer is not None
+        if _amount(entry) < shortage.refused and not was_told:
             return True
         return now_ms >= shortage.retry_at_ms and shortage.first_that_fits(now_ms) is entry
 
@@ -204,7 +206,9 @@ def _pool(entry: Entry) -> Pool:
 
 
 def _amount(entry: Entry) -> Decimal:
-    amount = entry.amount
+    """What it takes: in the air that of its attempt, before that what was asked for; what takes as
+    much as there is fits whatever there is."""
+    amount = entry.fixed_amount if entry.state is State.QUEUED else entry.amount
     return Decimal(0) if amount is None else amount
 
 

@@ -9,6 +9,7 @@ from . import refusals
 from .events import (
     Accepted,
     Action,
+    Advised,
     CancelRequested,
     Chosen,
     ClaimLost,
@@ -22,15 +23,19 @@ from .events import (
     LookUpFailed,
     Lost,
     NotSent,
+    Precluded,
+    PutBack,
     Refused,
     Release,
+    Remarked,
     Resolved,
     Send,
     Settle,
     Started,
     StopAccount,
+    Unmeasured,
 )
-from .model import Answer, Attempt, Entry, Evidence, Outcome, State, Transaction, revised
+from .model import ALL, Answer, Attempt, Entry, Evidence, Kind, Outcome, State, Transaction, revised
 from .policy import Policy
 from .reconcile import candidates
 from .refusals import Disposition
@@ -77,8 +82,12 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
     state is a bug and raises AssertionError.
     """
     match entry.state, event:
-        case State.QUEUED, Chosen(attempt):
-            return _next(entry, State.SENT, attempt=attempt, attempts=entry.attempts + 1), Send()
+        case State.QUEUED, Chosen(attempt, said):
+            return _chosen(entry, attempt, said, now_ms), Send()
+        case State.QUEUED, Precluded(answer):
+            return _precluded(entry, answer, now_ms), Finish()
+        case State.QUEUED, Unmeasured(reason):
+            return _unmeasured(entry, reason, policy, now_ms), PutBack()
         case State.QUEUED, CancelRequested():
             return _final(entry, State.CANCELLED, now_ms, "caller", "cancelled"), Finish()
         case State.QUEUED, DeadlinePassed():
@@ -88,6 +97,8 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
             return _accepted(entry, tran_id, policy, now_ms), Settle()
         case State.SENT, Accepted(tran_id):
             return _acknowledged(entry, tran_id, now_ms), Finish()
+        case State.SENT, Refused(answer) if _is_outdated(entry, answer, policy):
+            return _outdated(entry, answer, now_ms), PutBack()
         case State.SENT, Refused():
             return _refused(entry, event, policy, now_ms)
         case State.SENT, NotSent(reason):
@@ -122,6 +133,10 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
         case State.NOT_EXECUTED | State.CONFIRMED, Contradicted(detail):
             # The state stays what its caller was told; the evidence says that it was wrong.
             return _next(_noted(entry, now_ms, "record", detail), entry.state), None
+        case State.REJECTED, Advised(advice):
+            return _next(entry, State.REJECTED, advice=advice), None
+        case State.CONFIRMED, Remarked(detail):
+            return _next(_noted(entry, now_ms, "account", detail), State.CONFIRMED), None
         case State.CONFIRMED, ClaimLost(claimant):
             why = f"its transaction {entry.tran_id} was answered to {claimant}"
             entry = revised(entry, tran_id=None, finished_at_ms=None)
@@ -138,6 +153,60 @@ def may_resolve_from_ms(entry: Entry, policy: Policy) -> int:
 def was_matched(entry: Entry) -> bool:
     """Whether its transaction id comes from a match or a person, not from a direct reply."""
     return entry.tran_id is not None and not any(e.source == "reply" for e in entry.evidence)
+
+
+# Before sending
+
+
+def _chosen(entry: Entry, attempt: Attempt, said: str | None, now_ms: int) -> Entry:
+    if said is not None and not _was_said(entry, said):
+        entry = _noted(entry, now_ms, "account", said)
+    entry = revised(entry, looks=0, look_not_before_ms=None)
+    return _next(entry, State.SENT, attempt=attempt, attempts=entry.attempts + 1)
+
+
+def _precluded(entry: Entry, answer: Answer, now_ms: int) -> Entry:
+    if entry.was_absent:
+        # What is true of all its attempts is that none of them happened.
+        entry = _unrefused(entry)
+        return _final(entry, State.NOT_EXECUTED, now_ms, "account", answer.message)
+    entry = revised(entry, answer=answer, advice=refusals.advice(answer))
+    return _final(entry, State.REJECTED, now_ms, "account", answer.message)
+
+
+def _unmeasured(entry: Entry, reason: str, policy: Policy, now_ms: int) -> Entry:
+    said = f"the account could not be looked at: {reason}"
+    if not _was_said(entry, said):
+        entry = _noted(entry, now_ms, "account", said)
+    wait_ms = min(policy.measure_wait_ms << min(entry.looks, 16), policy.measure_wait_max_ms)
+    not_before_ms = now_ms + wait_ms
+    return _next(entry, State.QUEUED, looks=entry.looks + 1, look_not_before_ms=not_before_ms)
+
+
+def _was_said(entry: Entry, detail: str) -> bool:
+    """Whether this is what the last look said too: an entry that waits for long does not grow."""
+    said = (e.detail for e in reversed(entry.evidence) if e.source == "account")
+    return next(said, None) == detail
+
+
+def _is_outdated(entry: Entry, answer: Answer, policy: Policy) -> bool:
+    """Whether the refusal is for an amount that was looked up, and may be right after another
+    look: interest was added in between, or somebody else repaid or borrowed."""
+    if not entry.submission.is_open or _OUTDATED.get(answer.code) is not entry.kind:
+        return False
+    if entry.requested != ALL and answer.name == "FEW_LIABILITY_LEFT":
+        return False  # what is left is what was asked for
+    looked_again = sum(e.source == "refusal" for e in entry.evidence)
+    return looked_again < policy.remeasures_max
+
+
+_OUTDATED = {-3015: Kind.REPAY, -3006: Kind.BORROW}
+
+
+def _outdated(entry: Entry, answer: Answer, now_ms: int) -> Entry:
+    entry = revised(_ended(entry, Outcome.ANSWERED, now_ms), answer=answer, advice=None)
+    entry = _noted(entry, now_ms, "refusal", f"{answer.code} {answer.message}")
+    return _next(entry, State.QUEUED)
 
 
 # Answers

@@ -87,10 +87,22 @@ class Submission:
     """The isolated pair; None is cross margin."""
     priority: Priority = Priority.NORMAL
     at_most: bool = False
+    """Less will do, if that is what there is."""
     precheck: bool = False
+    """Not to be sent if its asset is known to be banned."""
     submitted_at_ms: int
     deadline_ms: int
     """No attempt starts at or after this."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it leaves its amount to what the account then owes or may borrow."""
+        return self.at_most or self.requested in {ALL, MAX}
+
+    @property
+    def takes_a_look(self) -> bool:
+        """Whether the account or the asset has to be looked at before each attempt."""
+        return self.is_open or (self.precheck and self.kind is Kind.BORROW)
 
     def asks_the_same(self, other: "Submission") -> bool:
         """Whether both are one request: `1` and `1.00` are, other deadlines and priorities too."""
@@ -155,7 +167,8 @@ class Evidence:
 
     at_ms: int
     source: str
-    """`reply`, `lost`, `record`, `look`, `deadline`, `caller`, `operator` or `journal`."""
+    """`reply`, `lost`, `record`, `look`, `deadline`, `caller`, `operator` or `journal`; `account`
+    is what a look at the account said, `refusal` a refusal that led to another such look."""
     detail: str
 
 
@@ -232,6 +245,11 @@ class Entry:
         if self.attempt is not None:
             return self.attempt.amount
         return None if self.requested in {ALL, MAX} else Decimal(self.requested)
+
+    @property
+    def fixed_amount(self) -> Decimal | None:
+        """What any attempt of it asks for; None where that takes a look at the account."""
+        return None if self.submission.is_open else Decimal(self.requested)
 
     @property
     def submitted_at_ms(self) -> int:
@@ -322,7 +340,8 @@ class Alarm:
     key: str | None
     cause: str
     """`unresolved`, `late_record`, `failed_record`, `slow_record`, `claim_conflict`,
-    `shared_account`, `account_stopped`, `key_permissions`, `address_banned` or `journal`."""
+    `shared_account`, `account_stopped`, `key_permissions`, `address_banned`, `maintenance` or
+    `journal`."""
     message: str
 
 

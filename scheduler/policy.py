@@ -1,6 +1,7 @@
 """Waits and bounds, as frozen numbers with their reasons. Times are milliseconds."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from .errors import ConfigurationError
 from .model import Kind
@@ -119,6 +120,31 @@ class Policy:
     """How long an answer of the inventory call may send borrows off."""
     shortage_quiet_ms: int = 60_000
     """A shortage that nobody waits for is forgotten after this."""
+
+    measure_max_ms: int = 3_000
+    """The longest that a lane is held for a look at the account before an attempt."""
+    measure_wait_ms: int = 500
+    """After such a look that failed, doubling up to `measure_wait_max_ms`."""
+    measure_wait_max_ms: int = 30_000
+    remeasures_max: int = 3
+    """How often an amount that was looked up, and refused because it is so no longer, is looked up
+    again. Interest is added once an hour, so that more than once is others' doing."""
+
+    # Interest is added on the hour. A debt that is looked up before and repaid after it leaves what
+    # was added, and may be refused for leaving so little. The look, the way to the exchange and the
+    # 100 ms it takes fit many times into the two seconds; how soon after the hour interest is
+    # booked is written nowhere. Repaying everything waits for five seconds an hour at most.
+    interest_before_ms: int = 2_000
+    interest_after_ms: int = 3_000
+
+    remnant_share_max: Decimal = Decimal("0.01")
+    """What is left after everything was repaid counts as interest up to this part of it: an hour's
+    interest is less than a hundredth of that, and more is a new debt that somebody wanted."""
+    remnant_rounds_max: int = 3
+    """How often in a row what was left is repaid."""
+    remnant_wait_ms: int = 300
+    """Before a second look where the whole debt still shows: an acknowledged repayment is booked
+    within 100 ms or so, and until then another request would be refused anyway."""
 
     @property
     def conclusive_after_ms(self) -> int:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from .errors import InvalidRequest
-from .model import Kind, Priority, Submission
+from .model import ALL, MAX, Kind, Priority, Submission
 from .policy import Limits
 
 SEND_WITHIN_MAX_S = 7 * 86_400.0
@@ -52,9 +52,9 @@ def checked(
         key=new_key() if key is None else checked_key(key),
         account=account,
         kind=checked_kind,
-        asset=_asset(asset),
-        requested=_amount(amount),
-        symbol=None if symbol is None else _symbol(symbol),
+        asset=checked_asset(asset),
+        requested=_amount(amount, checked_kind),
+        symbol=checked_symbol(symbol),
         priority=checked_priority(options.get("priority", "normal")),
         at_most=_flag(options.get("at_most", False), "at_most"),
         precheck=_flag(options.get("precheck", False), "precheck"),
@@ -91,7 +91,8 @@ def checked_priority(priority: object) -> Priority:
     raise InvalidRequest("priority", "priority_invalid", "priority: must be urgent or normal")
 
 
-def _asset(asset: object) -> str:
+def checked_asset(asset: object) -> str:
+    """Raises InvalidRequest."""
     if isinstance(asset, str) and _ASSET.fullmatch(asset):
         return asset
     raise InvalidRequest(
@@ -99,7 +100,10 @@ def _asset(asset: object) -> str:
     )
 
 
-def _symbol(symbol: object) -> str:
+def checked_symbol(symbol: object) -> str | None:
+    """Raises InvalidRequest; None is cross margin."""
+    if symbol is None:
+        return None
     if isinstance(symbol, str) and _SYMBOL.fullmatch(symbol):
         return symbol
     raise InvalidRequest(
@@ -107,7 +111,9 @@ def _symbol(symbol: object) -> str:
     )
 
 
-def _amount(amount: object) -> str:
+def _amount(amount: object, kind: Kind) -> str:
+    if amount == _WORDS[kind]:
+        return _WORDS[kind]
     if isinstance(amount, Decimal):
         amount = _plain(amount)
     if not isinstance(amount, str):
@@ -120,8 +126,12 @@ def _amount(amount: object) -> str:
         "amount",
         "amount_invalid",
         f"amount: must be a positive plain decimal of at most {DECIMALS_MAX} decimals and "
-        f'{DIGITS_MAX} digits, such as "0.1"',
+        f'{DIGITS_MAX} digits, such as "0.1", or "{_WORDS[kind]}" for a {kind.lower()}',
     )
+
+
+_WORDS = {Kind.BORROW: MAX, Kind.REPAY: ALL}
+"""An amount in a word."""
 
 
 def _is_sendable(amount: str) -> bool:
@@ -161,6 +171,4 @@ def _send_within_ms(send_within: object, kind: Kind, limits: Limits) -> int:
 def _flag(value: object, field: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidRequest(field, f"{field}_invalid", f"{field}: must be true or false")
-    if value:
-        raise InvalidRequest(field, f"{field}_invalid", f"{field}: is not available yet")
     return value

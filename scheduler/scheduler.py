@@ -24,21 +24,30 @@ from .errors import (
     not_confirmed,
 )
 from .events import Resolved
+from .figures import AssetStatus, Debt, Inventory, MaxBorrowable, Settlement
 from .intake import Intake
 from .journal import Journal, open_journal
 from .journal.protocol import HistoryRow, StaleVersion, TranIdClaimed
 from .journal.timed import TimedJournal
 from .lifecycle import may_resolve_from_ms
-from .model import Entry, Quote, State, Submission
+from .margin import Settlements, checked_within
+from .model import ALL, Entry, Quote, State, Submission
 from .policy import RECV_WINDOW_MAX_MS, Limits, Policy
 from .quotes import quote
+from .remnant import next_key
 from .request import Options
 from .settings import read_settings
 from .status import AccountStatus, Overview, account_status, is_journal_trusted, overview
+from .survey import Survey
 from .transport import AiohttpTransport, Transport
 from .watch import Feed, Observer, Watchers, is_settled
 from .wire import HttpReply
 from .worker import Worker
+
+ADVICE_WAIT_S = 1.0
+"""How long whoever waits for a submission waits for advice after its refusal."""
+CLOSE_UP_MAX_S = 10.0
+"""How long a repayment of everything waits for the look at what it left."""
 
 
 class Scheduler:
@@ -140,6 +149,7 @@ class Scheduler:
         self._intake = Intake(
             self._engine, journal=journal, limits=self._limits, watchers=self._watchers
         )
+        self._settlements = Settlements(self._engine, accept=self.accept, follow=self._follow)
         await self._engine.start()
         self._is_open = True
 
@@ -195,7 +205,11 @@ class Scheduler:
         timeout: float | None = None,
         **options: Unpack[Options],
     ) -> Entry:
-        """Repay and wait until that is CONFIRMED; options and errors as for `borrow`."""
+        """Repay and wait until that is CONFIRMED; options and errors as for `borrow`.
+
+        With the amount `"all"` it also waits until what interest may have left in between is
+        repaid, by a submission of its own that the entry's evidence names.
+        """
         return await self._confirmed(timeout, account, "REPAY", asset, amount, options)
 
     async def submit(
@@ -271,8 +285,23 @@ class Scheduler:
         finally:
             self._watchers.forget(key, waiter)
         if entry.state is State.CONFIRMED:
-            return entry
+            return await self._closed_up(entry, timeout) if entry.requested == ALL else entry
         raise not_confirmed(entry)
+
+    async def _closed_up(self, entry: Entry, timeout: float | None) -> Entry:
+        """The entry once what interest has left of the debt is repaid too, or `timeout` is over."""
+        with anyio.move_on_after(timeout):
+            with anyio.move_on_after(CLOSE_UP_MAX_S):
+                await self._engine.worker(entry.account).closed_up(entry.key)
+            key = entry.key
+            for _ in range(self._policy.remnant_rounds_max):
+                key = next_key(key)
+                if await self._journal.get(key) is None:
+                    break
+                await self.wait(key)
+                with anyio.move_on_after(CLOSE_UP_MAX_S):
+                    await self._engine.worker(entry.account).closed_up(key)
+        return await self.get(entry.key)
 
     # Following
 
@@ -293,7 +322,11 @@ class Scheduler:
         self, key: str, waiter: "asyncio.Future[Entry]", timeout: float | None
     ) -> Entry:
         with anyio.move_on_after(timeout):
-            return await waiter
+            entry = await waiter
+            if entry.state is not State.REJECTED:
+                return entry
+            with anyio.move_on_after(ADVICE_WAIT_S):
+                await self._engine.adviser.advised(key)
         return await self.get(key)
 
     async def get(self, key: str) -> Entry:
@@ -370,7 +403,67 @@ class Scheduler:
             raise UnknownAccount(f"account: {account!r} is not configured")
         credentials = None if account is None else self._credentials[account]
         return await self._engine.passage.carry(
-            credentials, method, path, parameters, is_signed=is_signed, within_s=within
+            account, credentials, method, path, parameters, is_signed=is_signed, within_s=within
+        )
+
+    # Looking up
+
+    async def debt(
+        self, account: str, asset: str, symbol: str | None = None, *, fresh: bool = False
+    ) -> Debt:
+        """What the account owes of an asset, in cross margin or in an isolated pair.
+
+        Asked for anew after two seconds, after a transaction of the account that went through here,
+        and with `fresh`; where the minute's weight is spent an older answer is given. `as_of_ms`
+        says from when it is. Raises LookFailed, InvalidRequest, UnknownAccount.
+        """
+        survey = self._survey(account)
+        asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
+        return await survey.debt(asset, symbol, fresh=fresh)
+
+    async def max_borrowable(
+        self, account: str, asset: str, symbol: str | None = None, *, fresh: bool = False
+    ) -> MaxBorrowable:
+        """What the account could borrow of an asset; kept and refreshed as `debt` is. Raises
+        LookFailed, InvalidRequest, UnknownAccount."""
+        survey = self._survey(account)
+        asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
+        return await survey.max_borrowable(asset, symbol, fresh=fresh)
+
+    async def asset_status(self, asset: str) -> AssetStatus:
+        """Whether an asset can be borrowed, and its minimums; up to half a minute old. Raises
+        UnknownAsset, other LookFailed, InvalidRequest."""
+        self._check_open()
+        return await self._engine.board.asset(request.checked_asset(asset))
+
+    async def inventory(self, asset: str, isolated: bool = False) -> Inventory:
+        """What the exchange has left to lend of an asset, to all its customers together; up to two
+        seconds old. Raises LookFailed, InvalidRequest."""
+        self._check_open()
+        asset = request.checked_asset(asset)
+        return await self._engine.board.inventory(asset, is_isolated=isolated)
+
+    async def settle_debt(
+        self,
+        account: str,
+        asset: str,
+        symbol: str | None = None,
+        *,
+        within: float = 60.0,
+        report_only: bool = False,
+    ) -> Settlement:
+        """See a debt through to its end, after an order that was to repay it.
+
+        Auto-repay can fail without a word. Looks until the debt is gone, waits while a transaction
+        is pending, and repays what is silently left, all of it (with `report_only` it only says
+        so), within so many seconds. Safe to repeat and to call at the same time: nothing is repaid
+        twice. Raises LookFailed where the debt could not be looked at, InvalidRequest,
+        UnknownAccount, and what `submit` raises.
+        """
+        self._survey(account)
+        asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
+        return await self._settlements.settle(
+            account, asset, symbol, within=checked_within(within), report_only=report_only
         )
 
     # Steering
@@ -454,6 +547,15 @@ class Scheduler:
         """The configured accounts' names."""
         return tuple(self._accounts)
 
+    async def _follow(self, key: str, timeout: float) -> Entry:
+        """The entry at its end or the timeout, with what interest left of it repaid too."""
+        begun_s = anyio.current_time()
+        entry = await self.wait(key, timeout=timeout)
+        if entry.state is not State.CONFIRMED:
+            return entry
+        return await self._closed_up(entry, begun_s + timeout - anyio.current_time())
+
+    _settlements: Settlements
     _engine: Engine
     _intake: Intake
 
@@ -470,6 +572,12 @@ class Scheduler:
         if account not in self._accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
         return self._engine.worker(account)
+
+    def _survey(self, account: str) -> Survey:
+        self._check_open()
+        if account not in self._accounts:
+            raise UnknownAccount(f"account: {account!r} is not configured")
+        return self._engine.survey(account)
 
     def _check_open(self) -> None:
         self._check_loop()

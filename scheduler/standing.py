@@ -16,6 +16,7 @@ NO_CLOCK = "clock"
 NO_JOURNAL = "journal"
 UNCHECKED = "unchecked"
 CLOSING = "closing"
+MAINTENANCE = "maintenance"
 
 
 class Standing:
@@ -96,6 +97,13 @@ class Standing:
 
     def is_checked(self) -> None:
         self._queue.resume(UNCHECKED)
+
+    def maintained(self, is_on: bool) -> None:
+        """The exchange is being worked on, or no longer."""
+        if is_on:
+            self._queue.pause(MAINTENANCE)
+        else:
+            self._queue.resume(MAINTENANCE)
 
     def close(self) -> None:
         """Nothing more is to start in this process."""

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from . import lifecycle
 from .account_queue import AccountQueue, Headroom
 from .address import Address
+from .amounts import Measured
 from .budget import CHARGED_MAX_MS, Budget
 from .clock import Clock
 from .errors import JournalUnavailable
@@ -30,30 +31,41 @@ from .events import (
     Event,
     Finish,
     Hold,
+    Lost,
     NotSent,
+    PutBack,
     Refused,
     Release,
+    Remarked,
     Resolved,
     Send,
     Settle,
     Started,
     StopAccount,
+    Unmeasured,
 )
 from .exchange import Exchange
+from .figures import Owed
 from .inventory import InventoryGate
 from .journal import Journal
 from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
 from .journal.rows import past_attempt
 from .ledger import Charge, limited_until_ms
 from .marks import Marks
-from .model import Attempt, Entry, Kind, Priority, State
+from .measure import Measurer
+from .model import Attempt, Entry, Kind, Outcome, Priority, State
 from .policy import Limits, Policy
 from .recorder import JOURNAL_RETRY_S, Recorder
 from .refusals import Disposition
+from .remnant import is_remnant, leaves_remnants, submission_for
 from .settler import Settler
 from .standing import STOPPED, Standing
 from .timekeeper import Timekeeper
 from .watch import Watchers
+
+CLOSE_UP_SINCE_MS = 120_000
+"""How long ago a repayment of everything may have been confirmed by a process that ended since."""
+RECENT_MAX = 20
 
 _log = logging.getLogger("margin_scheduler")
 
@@ -74,6 +86,14 @@ class Shared:
     """To be called when an attempt was said not to have happened, with the time of that."""
     confirmed: Callable[[Entry], None]
     """To be called when an entry was confirmed."""
+    debt_changed: Callable[[str], None]
+    """To be called when a transaction of this account was acknowledged."""
+    ended: Callable[[Entry], None]
+    """To be called when an entry ended otherwise than CONFIRMED."""
+    suspect: Callable[[], None]
+    """To be called when something failed at the exchange itself."""
+    watch: Callable[[], None]
+    """To be called when a borrow is checked beforehand."""
 
 
 class Worker:
@@ -90,16 +110,20 @@ class Worker:
         policy: Policy,
         marks: Marks,
         declared_exclusive: bool,
+        measurer: Measurer,
         shared: Shared,
     ) -> None:
         self.name = name
         self.exchange = exchange
+        self.measurer = measurer
         self.queue = queue
         self.budget = budget
         self.limits = limits
         self.policy = policy
         self.shared = shared
         self.in_air: dict[str, Entry] = {}
+        self._measuring: dict[str, Entry] = {}
+        self._closing_up: dict[str, asyncio.Event] = {}
         self.settler = Settler(self)
         self.journal = shared.journal
         self.clock = shared.clock
@@ -152,6 +176,21 @@ class Worker:
             with suppress(StaleVersion):  # decided meanwhile, by a look or by a person
                 await self.apply(entry, Started())
         self._cut_off.clear()
+        with suppress(JournalUnavailable):
+            await self._take_up_closing()
+
+    async def _take_up_closing(self) -> None:
+        """What an earlier process confirmed just before it ended may not have been looked at for
+        what it left."""
+        assert self._tasks is not None
+        since_ms = self.clock.now_ms() - CLOSE_UP_SINCE_MS
+        recent = await self.journal.find(account=self.name, state=State.CONFIRMED, limit=RECENT_MAX)
+        for entry in recent:
+            is_due = (entry.finished_at_ms or 0) >= since_ms and leaves_remnants(entry, self.policy)
+            was_seen_to = entry.evidence[-1].source == "account" or entry.key in self._closing_up
+            if is_due and not was_seen_to:
+                self._closing_up[entry.key] = asyncio.Event()
+                self._tasks.start_soon(self._close_up, entry, name=f"close up {entry.key}")
 
     async def landed(self) -> None:
         """Wait until nothing is in the air."""
@@ -161,16 +200,17 @@ class Worker:
         """Something changed: choose again."""
         self._wake.set()
 
-    async def reread(self, key: str, *, has_flown: bool = False) -> None:
+    async def reread(self, key: str, *, is_landing: bool = False) -> None:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
         failed and may have been made, or somebody else moved the entry. `has_flown`: by the end of
         its own flight, which is then no reason to leave it alone."""
         _log.warning("%s is read again from the journal", key)
-        self.adopt(await self._recorder.kept(key), has_flown=has_flown)
+        self.adopt(await self._recorder.kept(key), is_landing=is_landing)
 
-    def adopt(self, kept: Entry | None, *, has_flown: bool = False) -> None:
-        """Take an entry up where the journal has it, unless it is in hand already."""
-        if kept is None or self._has_in_hand(kept.key, has_flown=has_flown):
+    def adopt(self, kept: Entry | None, *, is_landing: bool = False) -> None:
+        """Take an entry up where the journal has it, unless it is in hand already. The flight that
+        is just ending has it in hand no longer: `is_landing`."""
+        if kept is None or self._has_in_hand(kept.key, is_landing=is_landing):
             return
         if kept.is_final:
             self.shared.watchers.changed(kept)
@@ -180,27 +220,37 @@ class Worker:
             self._undecided(kept, kept)
         self.poke()
 
-    def _has_in_hand(self, key: str, *, has_flown: bool) -> bool:
-        flying = set() if has_flown else {entry.key for entry in self.in_air.values()}
+    def _has_in_hand(self, key: str, *, is_landing: bool) -> bool:
+        flying = {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
-        return key in self.queue or key in settling or key in flying
+        return key in self.queue or key in settling or (key in flying and not is_landing)
 
     def put(self, entry: Entry) -> None:
         """Queue a durable entry."""
         self.queue.add(entry)
         self.poke()
 
+    async def closed_up(self, key: str) -> None:
+        """Wait until a confirmed repayment of everything was looked at for what it left."""
+        looked = self._closing_up.get(key)
+        if looked is not None:
+            await looked.wait()
+
     # What callers may do
 
     async def cancel(self, key: str) -> Entry | None:
         """Take a waiting submission back; None if it is not waiting."""
         entry = self.queue.remove(key)
+        is_measured = entry is None and key in self._measuring
+        if is_measured:
+            entry = self._measuring[key]  # whoever writes first decides: this, or its attempt
         if entry is None:
             return None
         try:
             return await self.apply(entry, CancelRequested(), is_patient=False)
         except JournalUnavailable:
-            self.put(entry)
+            if not is_measured:
+                self.put(entry)
             raise
         except StaleVersion:  # cancelled before, by a write that seemed to fail
             await self.reread(key)
@@ -253,7 +303,10 @@ class Worker:
     async def _launch(self, entry: Entry) -> None:
         """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
         assert self._tasks is not None
-        attempt = self.exchange.mint(entry, _amount(entry))
+        if entry.submission.takes_a_look:
+            self._launch_measured(entry)
+            return
+        attempt = self.exchange.mint(entry, Decimal(entry.requested))
         is_urgent = entry.priority is Priority.URGENT
         charge = await self.budget.start(self.clock.steady_ms(), is_urgent=is_urgent)
         if entry.kind is Kind.BORROW:
@@ -262,10 +315,54 @@ class Worker:
         self._flights_over.clear()
         self._tasks.start_soon(self._fly, entry, attempt, charge, name=f"attempt {entry.key}")
 
-    async def _fly(self, entry: Entry, attempt: Attempt, charge: Charge) -> None:
+    def _launch_measured(self, entry: Entry) -> None:
+        """The same for an entry that takes a look at the account first. From here until its answer
+        nothing else goes in between."""
+        assert self._tasks is not None
+        if entry.submission.precheck:
+            self.shared.watch()
+        charge = self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
+        if entry.kind is Kind.BORROW:
+            self.shared.gate.started(entry)
+        exclusion = self.exchange.exclusion(entry)
+        self.in_air[exclusion] = self._measuring[entry.key] = entry
+        self._flights_over.clear()
+        name = f"measure {entry.key}"
+        self._tasks.start_soon(self._measure_and_fly, entry, exclusion, charge, name=name)
+
+    async def _measure_and_fly(self, entry: Entry, exclusion: str, charge: Charge) -> None:
+        found = await self.measurer.measure(entry)
+        del self._measuring[entry.key]
+        steady_ms = self.clock.steady_ms()
+        if (gap_ms := self.budget.pace.wait_ms(steady_ms)) > 0:  # another pair's was in between
+            await anyio.sleep(gap_ms / 1000)
+        now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
+        is_free = self.queue.may_start(entry, now_ms) and now_ms < entry.deadline_ms
+        if isinstance(found, Measured) and is_free:
+            await self.budget.start_reserved(steady_ms)
+            attempt = self.exchange.mint(entry, found.amount)
+            await self._fly(entry, attempt, charge, found.said)
+            return
+        self.budget.ledger.drop(charge)
+        self._note_gate(entry, NotSent(""))
+        if isinstance(found, Unmeasured):
+            self.shared.suspect()
+        try:
+            if isinstance(found, Measured):
+                self.adopt(await self._recorder.kept(entry.key), is_landing=True)
+            else:
+                await self.apply(entry, found)
+        except StaleVersion:  # taken back meanwhile
+            await self.reread(entry.key, is_landing=True)
+        finally:
+            self._landed(exclusion)
+
+    async def _fly(
+        self, entry: Entry, attempt: Attempt, charge: Charge, said: str | None = None
+    ) -> None:
         try:
             now_ms = attempt.timestamp_ms
-            sent, action = lifecycle.advance(entry, Chosen(attempt), self.policy, now_ms)
+            sent, action = lifecycle.advance(entry, Chosen(attempt, said), self.policy, now_ms)
             assert isinstance(action, Send)
             self.in_air[attempt.exclusion] = sent
             if not await self._is_durable(entry, sent, charge):
@@ -276,14 +373,21 @@ class Worker:
             self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
             self._note_gate(sent, answer.event)
             await self._note_limit(answer.event, is_counted=answer.used_weight is not None)
-            await self.apply(sent, answer.event)
+            if isinstance(answer.event, Lost) and answer.event.is_servers:
+                self.shared.suspect()
+            after = await self.apply(sent, answer.event)
+            if after.key in self._closing_up:  # nothing of ours may come between
+                await self._close_up(after)
         except StaleVersion:
-            await self.reread(entry.key, has_flown=True)
+            await self.reread(entry.key, is_landing=True)
         finally:
-            del self.in_air[attempt.exclusion]
-            if not self.in_air:
-                self._flights_over.set()
-            self.poke()
+            self._landed(attempt.exclusion)
+
+    def _landed(self, exclusion: str) -> None:
+        del self.in_air[exclusion]
+        if not self.in_air:
+            self._flights_over.set()
+        self.poke()
 
     async def _is_durable(self, entry: Entry, sent: Entry, charge: Charge) -> bool:
         """Make the attempt durable. If that fails nothing is sent, and the lane waits for the
@@ -306,7 +410,7 @@ class Worker:
             if kept is not None and kept.version == sent.version:
                 await self.apply(sent, NotSent("the journal failed"))
             else:
-                self.adopt(kept, has_flown=True)
+                self.adopt(kept, is_landing=True)
             return False
         return True
 
@@ -355,6 +459,10 @@ class Worker:
                 self.queue.went_through()
                 self._decided(after)
                 self.queue.add(after)
+            case PutBack():
+                if before.state is State.SENT:
+                    self.queue.went_through()
+                self.queue.add(after)
             case Settle():
                 self._undecided(before, after)
             case Finish():
@@ -373,13 +481,62 @@ class Worker:
         was_open = before.state in {State.UNKNOWN, State.UNRESOLVED}
         if was_open and after.state in {State.NOT_EXECUTED, State.QUEUED}:
             self.shared.concluded_absent(past_attempt(before), self.clock.now_ms())
+        if after.state is before.state or after.state not in {State.CONFIRMED, State.ACCEPTED}:
+            return
+        self.shared.debt_changed(self.name)
         if before.state is State.SENT and after.state is State.CONFIRMED:
             self.shared.confirmed(after)
+        elif after.key in self._closing_up:  # found by its record, while others may have gone
+            assert self._tasks is not None
+            self._tasks.start_soon(self._close_up, after, name=f"close up {after.key}")
 
     def _finished(self, before: Entry, after: Entry) -> None:
         if before.state is State.SENT:
             self.queue.went_through()
         self._decided(after)
+        if after.state is State.CONFIRMED and leaves_remnants(after, self.policy):
+            self._closing_up[after.key] = asyncio.Event()
+        elif after.state is not State.CONFIRMED:
+            self.shared.ended(after)
+
+    async def _close_up(self, entry: Entry) -> None:
+        """Repay what interest has left of a debt that was to be repaid whole."""
+        try:
+            left = await self._left_of(entry)
+            if left is None or not left.total:
+                return
+            if not is_remnant(left, entry, self.policy):
+                said = f"{left.total:f} is owed after it, which is no interest, and was left alone"
+                await self.apply(entry, Remarked(said), is_patient=False)
+                return
+            following = submission_for(entry, left, self.clock.now_ms())
+            kept = await self.journal.add(Entry(submission=following))
+            if kept.submission is following:
+                self.put(kept)
+                self.shared.watchers.changed(kept)
+            said = f"{left.total:f} was left by interest: {kept.key} repays it"
+            await self.apply(entry, Remarked(said), is_patient=False)
+        except (JournalUnavailable, StaleVersion) as error:
+            _log.warning("what %s left was not seen to: %s", entry.key, error)
+        finally:
+            self._closing_up.pop(entry.key).set()
+
+    async def _left_of(self, entry: Entry) -> Owed | None:
+        """What is owed after a repayment, unless others of ours may have borrowed since."""
+        assert entry.attempt is not None
+        left = await self.measurer.owed(entry)
+        if left is not None and left.total >= entry.attempt.amount:
+            await anyio.sleep(self.policy.remnant_wait_ms / 1000)
+            left = await self.measurer.owed(entry)
+        since = await self.journal.attempts_since(self.name, entry.attempt.timestamp_ms)
+        is_disturbed = any(
+            past.kind is Kind.BORROW
+            and (past.asset, past.symbol) == (entry.asset, entry.symbol)
+            and past.attempt.outcome is not Outcome.NEVER_LEFT
+            and past.attempt.timestamp_ms > entry.attempt.timestamp_ms
+            for past in since
+        )
+        return None if is_disturbed else left
 
     def _decided(self, after: Entry) -> None:
         self.queue.decided(after.key)
@@ -398,10 +555,6 @@ class Worker:
 
 def _is_clock_refused(event: Event) -> bool:
     return isinstance(event, Refused) and event.disposition is Disposition.CLOCK
-
-
-def _amount(entry: Entry) -> Decimal:
-    return Decimal(entry.requested)
 
 
 async def _wait(wake: asyncio.Event, wait_ms: int | None) -> None:

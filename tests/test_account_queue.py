@@ -477,6 +477,11 @@ def test_a_lost_borrow_holds_the_account_until_its_fence_and_its_asset_until_it_
             id="of an amount not known yet",
         ),
         pytest.param(
+            replace(waiting(1, REPAY, priority=URGENT, amount="all"), attempt=attempt(amount="99")),
+            EQUAL_MS + 1,
+            id="of an amount not known anew, whatever its last attempt had",
+        ),
+        pytest.param(
             waiting(1, REPAY, priority=URGENT, amount="99"), AFTER_FENCE_MS, id="another amount"
         ),
         pytest.param(
@@ -495,6 +500,65 @@ def test_even_an_urgent_repayment_waits_until_no_record_can_be_either_ones(
     assert line.take(NOW_MS, FREE) == Choice(wait_ms=free_from_ms - NOW_MS)
     assert line.take(free_from_ms - 1, FREE).entry is None
     assert line.take(free_from_ms, FREE).entry is asked
+
+
+# Looks before an attempt
+
+HOUR_MS = 3_600_000
+"""NOW_MS is on the hour."""
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "wait_ms"),
+    [
+        pytest.param(NOW_MS - 2_001, 0, id="there is time for look and repayment"),
+        pytest.param(NOW_MS - 2_000, 5_000, id="interest may come in between"),
+        pytest.param(NOW_MS - 1, 3_001, id="a moment before the hour"),
+        pytest.param(NOW_MS, 3_000, id="on the hour"),
+        pytest.param(NOW_MS + 2_999, 1, id="interest may still be being added"),
+        pytest.param(NOW_MS + 3_000, 0, id="it has been"),
+    ],
+)
+def test_a_repayment_of_everything_keeps_away_from_the_hour(now_ms: int, wait_ms: int) -> None:
+    asked = waiting(1, REPAY, amount="all")
+    choice = queue(asked).take(now_ms, FREE)
+    assert choice == (Choice(wait_ms=wait_ms) if wait_ms else Choice(asked))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(waiting(1, REPAY), id="a plain amount"),
+        pytest.param(waiting(1, REPAY, amount="all", priority=URGENT), id="urgent"),
+        pytest.param(waiting(1, BORROW, amount="max"), id="a borrow"),
+        pytest.param(
+            waiting(1, REPAY, amount="all", deadline_ms=NOW_MS + 3_000), id="no time to wait"
+        ),
+    ],
+)
+def test_nothing_else_waits_for_the_hour(asked: Entry) -> None:
+    assert queue(asked).take(NOW_MS, FREE).entry is asked
+
+
+def test_others_go_while_a_look_that_failed_backs_off_and_those_behind_it_wait() -> None:
+    failed = replace(waiting(1, REPAY, amount="all"), look_not_before_ms=NOW_MS + 9_000)
+    behind, other = waiting(2, REPAY), waiting(3, REPAY, "BTC")
+    line = queue(failed, behind, other)
+    assert line.take(NOW_MS + 4_000, FREE).entry is other
+    assert line.take(NOW_MS + 4_000, FREE) == Choice(wait_ms=5_000)
+    assert line.take(NOW_MS + 9_000, FREE).entry is failed
+    assert line.take(NOW_MS + 9_000, FREE).entry is behind
+
+
+def test_what_was_handed_out_may_not_start_once_something_holds_it() -> None:
+    asked = waiting(1, REPAY, amount="all")
+    line = queue()
+    assert line.may_start(asked, NOW_MS)
+    line.pause("paused")
+    assert not line.may_start(asked, NOW_MS)
+    line.resume("paused")
+    line.undecided(lost(REPAY))
+    assert not line.may_start(asked, EQUAL_MS)
 
 
 def test_where_the_lane_is_the_pair_a_lost_attempt_holds_its_pair_and_its_asset() -> None:

@@ -141,6 +141,7 @@ def spend(on: Address, weight: int, steady_ms: int = 0, path: str = RECORDS) -> 
     [
         pytest.param(Purpose.LOOK, 12_000, id="looks may use all of it"),
         pytest.param(Purpose.SWEEP, 9_600, id="sweeps leave a fifth"),
+        pytest.param(Purpose.MEASURE, 9_000, id="amounts that a lane waits for leave a quarter"),
         pytest.param(Purpose.DEBT, 8_400, id="debt leaves more"),
         pytest.param(Purpose.PASS_THROUGH, 7_200, id="passed-through reads leave still more"),
         pytest.param(Purpose.AUDIT, 600, id="auditing has a twentieth"),
@@ -155,7 +156,14 @@ def test_a_purpose_may_leave_only_so_much_spent(purpose: Purpose, at_most: int) 
 
 
 def test_the_more_a_read_matters_the_more_it_may_spend() -> None:
-    order = [Purpose.LOOK, Purpose.SWEEP, Purpose.DEBT, Purpose.PASS_THROUGH, Purpose.AUDIT]
+    order = [
+        Purpose.LOOK,
+        Purpose.SWEEP,
+        Purpose.MEASURE,
+        Purpose.DEBT,
+        Purpose.PASS_THROUGH,
+        Purpose.AUDIT,
+    ]
     assert sorted(Purpose, key=lambda purpose: -purpose.value) == order
 
 

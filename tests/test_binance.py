@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scheduler import binance
 from scheduler.binance import BadReply, Credentials, outcome
 from scheduler.events import Accepted, Lost, Refused
+from scheduler.figures import Ceiling, Owed, Rules
 from scheduler.model import Entry, Kind, Transaction
 from scheduler.refusals import TABLE, Disposition
 from scheduler.signing import signer
@@ -201,12 +202,35 @@ def test_the_time_is_asked_for_without_key_or_signature() -> None:
         pytest.param(binance.RECORDS, "GET", 10, "IP", id="records"),
         pytest.param(binance.INVENTORY, "GET", 50, "UID", id="inventory"),
         pytest.param(binance.TIME, "GET", 1, "API", id="time"),
+        pytest.param(binance.MAX_BORROWABLE, "GET", 750, "UID", id="maximum"),
+        pytest.param(binance.MARGIN_ACCOUNT, "GET", 10, "IP", id="cross account"),
+        pytest.param(binance.ISOLATED_ACCOUNT, "GET", 10, "IP", id="isolated account"),
+        pytest.param(binance.ALL_ASSETS, "GET", 1, "IP", id="assets"),
+        pytest.param(binance.SYSTEM_STATUS, "GET", 1, "IP", id="status"),
     ],
 )
 def test_what_each_call_weighs(
     endpoint: binance.Endpoint, method: str, weight: int, counts_by: str
 ) -> None:
     assert (endpoint.method, endpoint.weight, endpoint.counts_by) == (method, weight, counts_by)
+
+
+def test_figures_are_asked_for_of_the_account_the_pairs_and_the_asset() -> None:
+    cross = binance.margin_account_request(timestamp_ms=NOW_MS, credentials=ECHO)
+    pairs = binance.isolated_account_request(
+        ["BTCUSDT", "ETHUSDT"], timestamp_ms=NOW_MS, credentials=ECHO
+    )
+    most = binance.max_borrowable_request("BTC", "BTCUSDT", timestamp_ms=NOW_MS, credentials=ECHO)
+    assert cross.query == f"timestamp={NOW_MS}&signature=23%2F"
+    assert pairs.query.startswith(f"symbols=BTCUSDT%2CETHUSDT&timestamp={NOW_MS}&signature=")
+    assert most.query.startswith(f"asset=BTC&isolatedSymbol=BTCUSDT&timestamp={NOW_MS}&signature=")
+
+
+def test_assets_are_asked_for_with_a_key_alone_and_the_status_without() -> None:
+    assert binance.all_assets_request(ECHO).headers == {"X-MBX-APIKEY": API_KEY}
+    assert binance.all_assets_request(ECHO).query == ""
+    status = HttpRequest(method="GET", path="/sapi/v1/system/status")
+    assert binance.system_status_request() == status
 
 
 # Replies to the call: the whitelist
@@ -574,6 +598,93 @@ def test_inventory_is_by_asset() -> None:
 def test_any_other_inventory_is_a_bad_reply(said: HttpReply) -> None:
     with pytest.raises(BadReply):
         binance.inventory(said)
+
+
+# Figures
+
+HOLDING = {"asset": "BTC", "borrowed": "1.5", "free": "2", "interest": "0.25", "locked": "0"}
+NO_FIGURES = [
+    pytest.param({"borrowed": "-1"}, id="below nothing"),
+    pytest.param({"borrowed": 1.5}, id="a number"),
+    pytest.param({"borrowed": None}, id="missing"),
+    pytest.param({"interest": "NaN"}, id="NaN"),
+    pytest.param({"interest": "1E+1000000"}, id="of a million digits"),
+    pytest.param({"asset": ""}, id="of no asset"),
+    pytest.param({"asset": 7}, id="of a number"),
+]
+
+
+def test_the_debts_of_a_cross_account_are_by_asset() -> None:
+    said = reply(200, {"userAssets": [HOLDING], "marginLevel": "2"})
+    assert binance.cross_debts(said) == {
+        ("BTC", None): Owed(Decimal("1.5"), Decimal("0.25")),
+    }
+
+
+def test_the_debts_of_pairs_are_by_asset_and_pair() -> None:
+    quote = {**HOLDING, "asset": "USDT", "borrowed": "7", "interest": "0"}
+    pair = {"symbol": "BTCUSDT", "baseAsset": HOLDING, "quoteAsset": quote}
+    assert binance.isolated_debts(reply(200, {"assets": [pair]})) == {
+        ("BTC", "BTCUSDT"): Owed(Decimal("1.5"), Decimal("0.25")),
+        ("USDT", "BTCUSDT"): Owed(Decimal(7), Decimal(0)),
+    }
+
+
+@pytest.mark.parametrize("change", NO_FIGURES)
+def test_one_debt_that_is_none_spoils_the_reply(change: dict[str, object]) -> None:
+    holding = {**HOLDING, **change}
+    pair = {"symbol": "BTCUSDT", "baseAsset": HOLDING, "quoteAsset": holding}
+    with pytest.raises(BadReply):
+        binance.cross_debts(reply(200, {"userAssets": [HOLDING, holding]}))
+    with pytest.raises(BadReply):
+        binance.isolated_debts(reply(200, {"assets": [pair]}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", HTML, b"[]", b"null", {}, {"userAssets": {}}, {"assets": None}, {"assets": [1]}, [7]],
+    ids=repr,
+)
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_any_other_reply_says_nothing_of_debts_maxima_assets_and_status(
+    status: int, body: object
+) -> None:
+    for read_it in (
+        binance.cross_debts,
+        binance.isolated_debts,
+        binance.max_borrowable,
+        binance.is_maintenance,
+    ):
+        with pytest.raises(BadReply):
+            read_it(reply(status, body))
+    if status != 200 or body != b"[]":
+        with pytest.raises(BadReply):
+            binance.all_assets(reply(status, body))
+
+
+def test_a_maximum_is_an_amount_and_a_limit_or_nothing_where_there_is_no_inventory() -> None:
+    said = reply(200, {"amount": "1.69248805", "borrowLimit": "60"})
+    assert binance.max_borrowable(said) == Ceiling(Decimal("1.69248805"), Decimal(60))
+    short = reply(400, {"code": -3045, "msg": "no"})
+    assert binance.max_borrowable(short) == Ceiling(Decimal(0), None)
+    with pytest.raises(BadReply) as caught:
+        binance.max_borrowable(reply(400, {"code": -3028, "msg": "Not a pair."}))
+    assert (caught.value.code, caught.value.message) == (-3028, "Not a pair.")
+
+
+def test_what_holds_for_an_asset_is_three_things() -> None:
+    row_ = {"assetName": "BTC", "isBorrowable": True, "userMinBorrow": "0.1", "userMinRepay": "0"}
+    assert binance.all_assets(reply(200, [row_])) == {
+        "BTC": Rules(True, Decimal("0.1"), Decimal(0)),
+    }
+    for change in ({"isBorrowable": "yes"}, {"userMinRepay": None}, {"assetName": None}):
+        with pytest.raises(BadReply):
+            binance.all_assets(reply(200, [{**row_, **change}]))
+
+
+@pytest.mark.parametrize(("status", "is_on"), [(0, False), (1, True)])
+def test_maintenance_is_a_status_of_one(status: int, is_on: bool) -> None:
+    assert binance.is_maintenance(reply(200, {"status": status, "msg": "x"})) is is_on
 
 
 ROW: dict[str, object] = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scheduler.inventory import InventoryGate, Pool
-from scheduler.model import Entry, Kind, State
+from scheduler.model import Answer, Entry, Kind, State
 from scheduler.policy import Policy
 
 from .build import NOW_MS, UNHURRIED, entry
@@ -105,6 +105,12 @@ def test_borrows_of_that_amount_and_more_wait_whoever_asks(asked: Entry, now_ms:
     gate = short()
     gate.may_start(borrow(5), NOW_MS)  # somebody waits, so the shortage is not forgotten
     assert not gate.may_start(asked, now_ms)
+
+
+def test_one_that_takes_what_there_is_waits_once_it_was_refused_that() -> None:
+    refused = Answer(code=-3045, name="INSUFFICIENT_INVENTORY", message="no")
+    asked = replace(borrow(1, "max"), answer=refused)
+    assert not short().may_start(asked, NOW_MS)
 
 
 def test_without_a_shortage_everything_may_start() -> None:

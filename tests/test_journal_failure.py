@@ -128,6 +128,7 @@ async def test_nothing_is_sent_that_is_not_durable_and_all_goes_on_afterwards(
         entries: list[Any] = await MemoryJournal.find(journal)
         assert [entry.state for entry in entries if not entry.is_final] == []
         assert len(entries) == len(WORK)
+        assert all(entry.is_final for entry in entries), "it did not go on"
         booked = {t.tran_id for t in sim.ledger.booked()}
         assert {e.tran_id for e in entries if e.state is State.CONFIRMED} == booked
         assert len(booked) >= len(WORK) - 1

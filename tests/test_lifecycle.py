@@ -13,6 +13,7 @@ from scheduler import refusals
 from scheduler.events import (
     Accepted,
     Action,
+    Advised,
     CancelRequested,
     Chosen,
     ClaimLost,
@@ -26,13 +27,17 @@ from scheduler.events import (
     LookUpFailed,
     Lost,
     NotSent,
+    Precluded,
+    PutBack,
     Refused,
     Release,
+    Remarked,
     Resolved,
     Send,
     Settle,
     Started,
     StopAccount,
+    Unmeasured,
 )
 from scheduler.lifecycle import MOVES, UNDECIDED, advance, may_resolve_from_ms, was_matched
 from scheduler.model import FINAL, Answer, Entry, Kind, Outcome, State, Transaction
@@ -56,9 +61,7 @@ EVENT_TYPES: tuple[type, ...] = get_args(Event)
 
 
 def refused(code: int, disposition: Disposition, message: str = "no") -> Refused:
-    return Refused(
-        Answer(code=code, name=refusals.refusal(code, 400).name, message=message), disposition
-    )
+    return Refused(refusals.answer(code, message, 400), disposition)
 
 
 TERMINAL = refused(-3006, Disposition.TERMINAL)
@@ -67,6 +70,9 @@ BUSY = refused(-3007, Disposition.BUSY)
 STARVED = refused(-3045, Disposition.STARVED)
 CLOCK = refused(-1021, Disposition.CLOCK)
 LIMITED = refused(-1003, Disposition.LIMITED)
+EXCEEDING = refused(-3015, Disposition.TERMINAL, "Repay amount exceeds borrow amount.")
+DUST = refused(-3015, Disposition.TERMINAL, "The unpaid debt is too small after this repayment.")
+NOTHING = Answer(code=0, name="NOTHING_OWED", message="Nothing was sent.")
 
 
 def look(
@@ -111,6 +117,30 @@ def absent_twice(
 
 CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ("a queued one is chosen", entry(), Chosen(attempt()), POLICY, State.SENT, Send()),
+    (
+        "a look says that there is nothing to send",
+        entry(kind=Kind.REPAY, amount="all"),
+        Precluded(NOTHING),
+        POLICY,
+        State.REJECTED,
+        Finish(),
+    ),
+    (
+        "the same after proven absence",
+        replace(entry(kind=Kind.REPAY, amount="all"), was_absent=True),
+        Precluded(NOTHING),
+        POLICY,
+        State.NOT_EXECUTED,
+        Finish(),
+    ),
+    (
+        "its amount cannot be looked up",
+        entry(kind=Kind.REPAY, amount="all"),
+        Unmeasured("HTTP 500"),
+        POLICY,
+        State.QUEUED,
+        PutBack(),
+    ),
     ("a queued one is cancelled", entry(), CancelRequested(), POLICY, State.CANCELLED, Finish()),
     ("time runs out, never sent", entry(), DeadlinePassed(), POLICY, State.EXPIRED, Finish()),
     (
@@ -154,6 +184,38 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
         Settle(),
     ),
     ("terminal code", entry(State.SENT), TERMINAL, POLICY, State.REJECTED, Finish()),
+    (
+        "the debt was another than looked up",
+        entry(State.SENT, kind=Kind.REPAY, amount="all"),
+        EXCEEDING,
+        POLICY,
+        State.QUEUED,
+        PutBack(),
+    ),
+    (
+        "what would be left of the debt that was looked up is too little",
+        entry(State.SENT, kind=Kind.REPAY, amount="all"),
+        DUST,
+        POLICY,
+        State.QUEUED,
+        PutBack(),
+    ),
+    (
+        "the maximum was another than looked up",
+        entry(State.SENT, amount="max"),
+        TERMINAL,
+        POLICY,
+        State.QUEUED,
+        PutBack(),
+    ),
+    (
+        "a plain amount is more than is owed",
+        entry(State.SENT, kind=Kind.REPAY),
+        EXCEEDING,
+        POLICY,
+        State.REJECTED,
+        Finish(),
+    ),
     ("key refused", entry(State.SENT), STOPPING, POLICY, State.REJECTED, StopAccount()),
     ("-3007", entry(State.SENT), BUSY, POLICY, State.QUEUED, Hold(Disposition.BUSY)),
     ("-3045", entry(State.SENT), STARVED, POLICY, State.QUEUED, Release()),
@@ -345,6 +407,22 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
         None,
     ),
     (
+        "something is to be remarked of a confirmed one",
+        entry(State.CONFIRMED),
+        Remarked("0.001 was left"),
+        POLICY,
+        State.CONFIRMED,
+        None,
+    ),
+    (
+        "advice for a rejected one",
+        replace(entry(State.REJECTED), answer=TERMINAL.answer),
+        Advised("at most 5"),
+        POLICY,
+        State.REJECTED,
+        None,
+    ),
+    (
         "a record turns up behind proven absence",
         entry(State.NOT_EXECUTED),
         Contradicted("txId 5001 CONFIRMED"),
@@ -368,6 +446,10 @@ def test_each_rule_moves_an_entry_and_says_what_to_do(
 
 ONE_OF_EACH: dict[type, Event] = {
     Chosen: Chosen(attempt()),
+    Precluded: Precluded(NOTHING),
+    Unmeasured: Unmeasured("HTTP 500"),
+    Advised: Advised("at most 5"),
+    Remarked: Remarked("0.001 was left"),
     Accepted: Accepted(TRAN_ID),
     Refused: TERMINAL,
     NotSent: NotSent("refused"),
@@ -384,13 +466,13 @@ ONE_OF_EACH: dict[type, Event] = {
 }
 
 LEGAL: dict[State, set[type]] = {
-    State.QUEUED: {Chosen, CancelRequested, DeadlinePassed},
+    State.QUEUED: {Chosen, Precluded, Unmeasured, CancelRequested, DeadlinePassed},
     State.SENT: {Accepted, Refused, NotSent, Lost, Started, ClaimRefused},
     State.ACCEPTED: {Started, LookedUp, LookUpFailed},
     State.UNKNOWN: {Started, LookedUp, LookUpFailed, Resolved},
     State.UNRESOLVED: {Started, LookedUp, LookUpFailed, Resolved},
-    State.CONFIRMED: {ClaimLost, Contradicted},
-    State.REJECTED: set(),
+    State.CONFIRMED: {ClaimLost, Contradicted, Remarked},
+    State.REJECTED: {Advised},
     State.NOT_EXECUTED: {Contradicted},
     State.EXPIRED: set(),
     State.CANCELLED: set(),
@@ -494,6 +576,11 @@ def alphabet() -> Iterator[tuple[Event, int]]:
             ClaimLost("k9"),
             ClaimRefused(TRAN_ID, "k9"),
             Contradicted("txId 5001 FAILED"),
+            Precluded(NOTHING),
+            Unmeasured("HTTP 500"),
+            EXCEEDING,
+            Advised("at most 5"),
+            Remarked("0.001 was left"),
         ):
             yield event, wait_ms
         for status in ("CONFIRMED", "FAILED", "PENDING"):
@@ -511,6 +598,7 @@ def shape(entry_: Entry) -> tuple[object, ...]:
     return (
         entry_.state,
         entry_.kind,
+        entry_.requested,
         entry_.answer,
         entry_.was_absent,
         entry_.absent_at_ms,
@@ -518,6 +606,7 @@ def shape(entry_: Entry) -> tuple[object, ...]:
         entry_.tran_id,
         entry_.clock_refusals,
         min(entry_.looks, 1),
+        sum(e.source == "refusal" for e in entry_.evidence),
         entry_.attempt is None,
     )
 
@@ -527,7 +616,10 @@ Step = tuple[Entry, Event, Entry, Action | None, int]
 
 def every_step(policy: Policy) -> Iterator[Step]:
     """Every step from QUEUED on that some order of events can bring about."""
-    frontier = [(entry(kind=kind, deadline_ms=NOW_MS + DAY_MS), NOW_MS) for kind in Kind]
+    frontier = [
+        (entry(kind=kind, amount=amount, deadline_ms=NOW_MS + DAY_MS), NOW_MS)
+        for kind, amount in ((Kind.BORROW, "100"), (Kind.REPAY, "100"), (Kind.REPAY, "all"))
+    ]
     seen = {shape(start) for start, _ in frontier}
     while frontier:
         before, at_ms = frontier.pop()
@@ -571,13 +663,13 @@ def test_only_starting_leaves_an_entry_as_it_was() -> None:
 
 def test_the_action_follows_from_where_the_entry_then_stands() -> None:
     allowed: dict[State, tuple[type, ...]] = {
-        State.QUEUED: (Hold, Release),
+        State.QUEUED: (Hold, Release, PutBack),
         State.SENT: (Send,),
         **dict.fromkeys(UNDECIDED, (Settle,)),
         **dict.fromkeys(FINAL, (Finish, StopAccount)),
     }
     for _, event, after, action, _ in STEPS:
-        if isinstance(event, Contradicted):
+        if isinstance(event, Contradicted | Advised | Remarked):
             assert action is None
         else:
             assert isinstance(action, allowed[after.state]), (event, after.state, action)
@@ -629,7 +721,7 @@ def test_evidence_is_only_ever_added() -> None:
 
 def test_whatever_ends_says_on_what_evidence() -> None:
     for before, event, after, _, _ in STEPS:
-        if after.is_final:
+        if after.is_final and not isinstance(event, Advised):
             assert len(after.evidence) > len(before.evidence), (before.state, event)
 
 
@@ -657,6 +749,65 @@ def test_no_order_of_events_breaks_the_rules(events: list[tuple[Event, int]], ki
         assert after.state is now.state or after.state in MOVES[now.state]
         assert not now.is_final or after.state in {now.state, State.UNKNOWN}
         now = after
+
+
+# Looks before sending
+
+
+def test_what_a_look_said_of_the_amount_is_kept_as_evidence() -> None:
+    after, _ = advance(entry(), Chosen(attempt(), "owed 100"), POLICY, NOW_MS)
+    assert [(e.source, e.detail) for e in after.evidence] == [("account", "owed 100")]
+
+
+def test_what_the_last_look_said_too_is_not_said_again() -> None:
+    start = entry(kind=Kind.REPAY, amount="all")
+    twice = live(
+        start,
+        (Chosen(attempt(), "owed 100"), NOW_MS),
+        (BUSY, NOW_MS + 100),
+        (Chosen(attempt(number=2), "owed 100"), NOW_MS + 300),
+    )
+    assert len(twice.evidence) == 1
+
+
+def test_looks_that_fail_back_off_and_are_noted_once() -> None:
+    now, now_ms, waits = entry(kind=Kind.REPAY, amount="all"), NOW_MS, []
+    for _ in range(9):
+        now, _ = advance(now, Unmeasured("HTTP 500"), POLICY, now_ms)
+        assert now.look_not_before_ms is not None
+        waits.append(now.look_not_before_ms - now_ms)
+        now_ms = now.look_not_before_ms
+    assert waits == [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]
+    assert len(now.evidence) == 1
+
+
+def test_a_look_that_succeeds_ends_the_back_off() -> None:
+    failed = live(entry(), (Unmeasured("HTTP 500"), NOW_MS))
+    after, _ = advance(failed, Chosen(attempt()), POLICY, NOW_MS + 600)
+    assert (after.looks, after.look_not_before_ms) == (0, None)
+
+
+def test_an_amount_that_was_looked_up_is_looked_up_again_three_times_at_most() -> None:
+    now = entry(kind=Kind.REPAY, amount="all")
+    states = []
+    for number in range(1, 5):
+        now = live(now, (Chosen(attempt(number=number)), NOW_MS), (EXCEEDING, NOW_MS + 100))
+        states.append(now.state)
+    assert states == [State.QUEUED, State.QUEUED, State.QUEUED, State.REJECTED]
+    assert (now.code, now.name) == (-3015, "REPAY_EXCEED_LIABILITY")
+
+
+def test_what_is_left_after_at_most_an_amount_is_what_was_asked_for() -> None:
+    asked = replace(entry(State.SENT, kind=Kind.REPAY).submission, at_most=True)
+    sent = replace(entry(State.SENT, kind=Kind.REPAY), submission=asked)
+    assert advance(sent, DUST, POLICY, NOW_MS)[0].state is State.REJECTED
+    assert advance(sent, EXCEEDING, POLICY, NOW_MS)[0].state is State.QUEUED
+
+
+def test_advice_takes_the_place_of_the_general_one() -> None:
+    rejected, _ = advance(entry(State.SENT), TERMINAL, POLICY, NOW_MS)
+    after, _ = advance(rejected, Advised("at most 5"), POLICY, NOW_MS + 300)
+    assert (after.advice, after.finished_at_ms) == ("at most 5", rejected.finished_at_ms)
 
 
 # Sending

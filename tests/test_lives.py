@@ -9,6 +9,8 @@ from .simulate.defects import DEFECTS, Defect, first_finding
 
 LIVES = 1_000
 """More by `python -m tests.simulate --seeds N`."""
+LIVES_WITH_LOOKS = 300
+"""More by `python -m tests.simulate --looks --seeds N`."""
 
 RARE = {
     "SENT to UNKNOWN",
@@ -28,6 +30,12 @@ def test_no_life_breaks_a_promise_and_the_rare_branches_are_reached(
     assert main(["--seeds", str(LIVES)]) == 0, capsys.readouterr().out
     report = capsys.readouterr().out
     assert not [branch for branch in RARE if f"{branch} " not in report]
+
+
+def test_no_life_breaks_a_promise_where_amounts_are_looked_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--looks", "--seeds", str(LIVES_WITH_LOOKS)]) == 0, capsys.readouterr().out
 
 
 def test_the_same_seed_is_the_same_life_to_the_last_byte() -> None:

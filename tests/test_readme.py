@@ -61,7 +61,24 @@ class Kept:
 
 
 def test_the_example_for_tests_runs_as_it_stands() -> None:
-    run(PYTHON[1].replace("Simulator(seed=7)", "Simulator(seed=7, port=None)"), {})
+    code = next(code for code in PYTHON if "Simulator(seed=7)" in code)
+    run(code.replace("Simulator(seed=7)", "Simulator(seed=7, port=None)"), {})
+
+
+def test_the_lines_about_debts_run() -> None:
+    code = next(code for code in PYTHON if "settle_debt" in code)
+
+    async def main() -> None:
+        async with Simulator(port=None) as sim:
+            sim.set_debt(sim.account("main"), "USDT", "100")
+            accounts = [sim.account("main")]
+            async with Scheduler(accounts, journal="memory:", transport=sim.transport) as scheduler:
+                names: dict[str, Any] = {"scheduler": scheduler}
+                exec(f"async def example():\n{textwrap.indent(code, '    ')}", names)
+                await names["example"]()
+                assert not sim.ledger.debt("main", "USDT")
+
+    virtual_time.run(main())
 
 
 def test_every_method_that_is_named_exists() -> None:

@@ -137,6 +137,13 @@ def test_there_is_no_maximum_for_a_repayment() -> None:
     assert refusal(kind="REPAY", amount="max").code == "amount_invalid"
 
 
+@pytest.mark.parametrize(("kind", "word"), [("REPAY", "all"), ("BORROW", "max")])
+def test_everything_is_asked_for_in_a_word(kind: str, word: str) -> None:
+    asked = ask(kind=kind, amount=word)
+    assert asked.requested == word
+    assert asked.is_open
+
+
 @pytest.mark.parametrize(
     "amount",
     [1, 1.5, 0.1, True, None, b"1", ["1"], {"amount": "1"}, float("nan")],
@@ -322,6 +329,13 @@ def test_send_within_is_between_nothing_and_a_week(send_within: object) -> None:
 def test_a_flag_is_true_or_false_and_nothing_like_it(field: str, value: object) -> None:
     error = refusal(**{field: value})
     assert (error.field, error.code) == (field, f"{field}_invalid")
+
+
+@pytest.mark.parametrize("field", ["at_most", "precheck"])
+@pytest.mark.parametrize("value", [True, False])
+def test_a_flag_is_kept_as_it_was_given(field: str, value: bool) -> None:
+    options: dict[str, Any] = {field: value}
+    assert getattr(ask(**options), field) is value
 
 
 # What is one request

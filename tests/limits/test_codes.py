@@ -19,12 +19,16 @@ def test_every_code_that_the_scheduler_knows_has_a_row() -> None:
     assert {*FINAL, *STOPPING, *UNKNOWN, *PASSING} == set(refusals.TABLE)
 
 
+ADVICE = {-3006: 750}
+"""What looking up advice costs, on a budget of its own."""
+
+
 @pytest.mark.parametrize("kind", ["BORROW", "REPAY"])
 @pytest.mark.parametrize(("code", "name"), FINAL.items(), ids=str)
 def test_the_request_is_refused_for_good(code: int, name: str, kind: str) -> None:
     # A code that comes with 5xx promises nothing; see below.
     outcome = told(code, kind=kind, status=400)
-    assert_rejected(outcome, code, name, attempts=1)
+    assert_rejected(outcome, code, name, attempts=1, besides=ADVICE.get(code, 0))
     assert outcome.took_s < QUICK_S
     assert not outcome.is_stopped
     assert outcome.alarms == set()

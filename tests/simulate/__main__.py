@@ -9,10 +9,11 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 from .life import live
 from .oracle import violations
-from .plan import draw
+from .plan import draw, with_looks
 
 YEAR_S = 365.25 * 86_400
 
@@ -30,10 +31,11 @@ class Result:
     digest: str = ""
 
 
-def run_seed(seed: int) -> Result:
+def run_seed(seed: int, *, looks: bool = False) -> Result:
     """Live and judge one seed; whatever it raises is a violation too."""
     try:
-        story, simulator = live(draw(seed))
+        plan = draw(seed)
+        story, simulator = live(with_looks(plan) if looks else plan)
         return Result(
             seed,
             lives=len(story.plan.jobs),
@@ -57,11 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
     bad: list[Result] = []
     seeds = range(options.first, options.first + options.seeds)
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-        for done, result in enumerate(pool.imap_unordered(run_seed, seeds, chunksize=4), 1):
+        run = partial(run_seed, looks=options.looks)
+        for done, result in enumerate(pool.imap_unordered(run, seeds, chunksize=4), 1):
             _add(total, result)
             if result.violations:
                 bad.append(result)
-                _print_violation(result)
+                _print_violation(result, " --looks" if options.looks else "")
                 if options.fail_fast:
                     break
             if options.digests:
@@ -83,6 +86,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first violation")
     parser.add_argument("--digests", action="store_true", help="print each life's digest")
+    parser.add_argument(
+        "--looks", action="store_true", help="most amounts are all, max or at most something"
+    )
     return parser.parse_args(arguments)
 
 
@@ -93,11 +99,11 @@ def _add(total: Result, result: Result) -> None:
     total.branches.update(result.branches)
 
 
-def _print_violation(result: Result) -> None:
+def _print_violation(result: Result, option: str) -> None:
     print(f"seed {result.seed} at commit {_commit()}:")
     for violation in result.violations:
         print(f"  {violation}")
-    print(f"  again: python -m tests.simulate --first {result.seed} --seeds 1 --jobs 1")
+    print(f"  again: python -m tests.simulate --first {result.seed} --seeds 1 --jobs 1{option}")
 
 
 def _print_report(

@@ -44,6 +44,18 @@ WORK = (
     ("REPAY", "3", "normal"),
     ("BORROW", "2", "normal"),
 )
+WORK_WITH_LOOKS = (
+    ("BORROW", "1", "normal"),
+    ("REPAY", "all", "urgent"),
+    ("BORROW", "at most 5", "normal"),
+    ("REPAY", "at most 2", "normal"),
+    ("BORROW", "7", "urgent"),
+    ("REPAY", "all", "normal"),
+)
+"""Begun just before interest is added, so that some is left."""
+BEFORE_THE_HOUR_MS = 150
+HOUR_MS = 3_600_000
+Work = tuple[tuple[str, str, str], ...]
 PATIENCE_S = 3_600
 BURIED_EVERY = 25
 """Runs after which what the dead left is let go of: collecting it takes longer than a run."""
@@ -133,13 +145,16 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
 
 
-def run(dies_at: tuple[int, ...], shelf: Shelf, seed: int = 0) -> Outcome:
+def run(dies_at: tuple[int, ...], shelf: Shelf, seed: int = 0, *, work: Work = WORK) -> Outcome:
     """One run: a process for each death, and one that lives."""
-    simulator = Simulator(port=None, seed=seed)
+    options: dict[str, Any] = {}
+    if work is WORK_WITH_LOOKS:
+        options = {"epoch_ms": 472_222 * HOUR_MS - BEFORE_THE_HOUR_MS, "debt_min": "0"}
+    simulator = Simulator(port=None, seed=seed, **options)
     epoch_ms = simulator.options.epoch_ms
     before, clock.wall_ms = clock.wall_ms, lambda: epoch_ms
     try:
-        outcome = virtual_time.run(_run(dies_at, shelf, simulator), seed=seed)
+        outcome = virtual_time.run(_run(dies_at, shelf, simulator, work), seed=seed)
     finally:
         clock.wall_ms = before
         if next(_runs) % BURIED_EVERY == 0:
@@ -147,16 +162,17 @@ def run(dies_at: tuple[int, ...], shelf: Shelf, seed: int = 0) -> Outcome:
     return outcome
 
 
-async def _run(dies_at: tuple[int, ...], shelf: Shelf, simulator: Simulator) -> Outcome:
+async def _run(dies_at: tuple[int, ...], shelf: Shelf, simulator: Simulator, work: Work) -> Outcome:
     outcome = Outcome()
     acknowledged: set[str] = set()
     async with simulator:
         account = simulator.account("main")
         simulator.set_debt(account, "USDT", "1000")
-        # One loan whose answer is lost, one request that is, and an order in the way.
-        simulator.fail_next("never_left")
-        simulator.fail_next("lost_after")
-        simulator.fail_next("lost_before")
+        if work is WORK:
+            # One loan whose answer is lost, one request that is, and an order in the way.
+            simulator.fail_next("never_left")
+            simulator.fail_next("lost_after")
+            simulator.fail_next("lost_before")
         for death in (*dies_at, None):
             process = virtual_time.Process(f"scheduler {death}")
             fate = Fate(death, process)
@@ -164,7 +180,7 @@ async def _run(dies_at: tuple[int, ...], shelf: Shelf, simulator: Simulator) -> 
             if lost:
                 outcome.violations.append(f"{sorted(lost)} were acknowledged and are gone")
             journal = shelf.journal()
-            working = process.spawn(_work(simulator, journal, fate, acknowledged))
+            working = process.spawn(_work(simulator, journal, fate, acknowledged, work))
             working.add_done_callback(fate.ended)
             with anyio.move_on_after(PATIENCE_S):
                 await fate.over.wait()
@@ -176,11 +192,13 @@ async def _run(dies_at: tuple[int, ...], shelf: Shelf, simulator: Simulator) -> 
             outcome.violations.append("not everything was decided in an hour")
         else:
             working.result()
-        outcome.violations += await _judge(simulator, shelf)
+        outcome.violations += await _judge(simulator, shelf, work)
     return outcome
 
 
-async def _work(simulator: Simulator, journal: Journal, fate: Fate, acknowledged: set[str]) -> None:
+async def _work(
+    simulator: Simulator, journal: Journal, fate: Fate, acknowledged: set[str], work: Work
+) -> None:
     """A caller that knows its keys, and says them again after every restart."""
     mortal: Any = MortalJournal(journal, fate)
     async with Scheduler(
@@ -188,13 +206,22 @@ async def _work(simulator: Simulator, journal: Journal, fate: Fate, acknowledged
         journal=mortal,
         transport=MortalTransport(simulator.transport, fate),
     ) as scheduler:
-        for number, (kind, amount, priority) in enumerate(WORK):
+        for number, (kind, amount, priority) in enumerate(work):
             entry = await scheduler.submit(
-                "main", kind, "USDT", amount, key=f"k{number}", priority=priority
+                "main",
+                kind,
+                "USDT",
+                amount.removeprefix("at most "),
+                key=f"k{number}",
+                priority=priority,
+                at_most=amount.startswith("at most "),
             )
             acknowledged.add(entry.key)
-        for number in range(len(WORK)):
+        for number in range(len(work)):
             await scheduler.wait(f"k{number}")
+        await anyio.sleep(1)  # for a look at what is left
+        for entry in await scheduler.list():
+            await scheduler.wait(entry.key)
 
 
 async def _entries(shelf: Shelf) -> dict[str, Entry]:
@@ -205,7 +232,7 @@ async def _entries(shelf: Shelf) -> dict[str, Entry]:
     return {entry.key: entry for entry in found}
 
 
-async def _judge(simulator: Simulator, shelf: Shelf) -> list[str]:
+async def _judge(simulator: Simulator, shelf: Shelf, work: Work) -> list[str]:
     entries = await _entries(shelf)
     journal = shelf.journal()
     await journal.open()
@@ -221,10 +248,12 @@ async def _judge(simulator: Simulator, shelf: Shelf) -> list[str]:
             found.append(f"{loan.tran_id} was booked and no attempt is known for it")
         else:
             booked[key].append(loan.tran_id)
-    for number in range(len(WORK)):
-        entry = entries.get(f"k{number}")
+    if work is WORK_WITH_LOOKS and (left := simulator.ledger.debt("main", "USDT")):
+        found.append(f"{left} is still owed")
+    for key in sorted({*entries, *(f"k{number}" for number in range(len(work)))}):
+        entry = entries.get(key)
         if entry is None:
-            found.append(f"k{number} is lost")
+            found.append(f"{key} is lost")
             continue
         ids = booked[entry.key]
         if len(ids) > 1:
@@ -238,11 +267,11 @@ async def _judge(simulator: Simulator, shelf: Shelf) -> list[str]:
     return found
 
 
-def singles(shelf: Callable[[], Shelf]) -> list[tuple[tuple[int, ...], Outcome]]:
+def singles(shelf: Callable[[], Shelf], work: Work = WORK) -> list[tuple[tuple[int, ...], Outcome]]:
     """A run that dies at each point of a run that does not."""
-    whole = run((), shelf())
+    whole = run((), shelf(), work=work)
     return [((), whole)] + [
-        ((point,), run((point,), shelf())) for point in range(1, whole.points[0] + 1)
+        ((point,), run((point,), shelf(), work=work)) for point in range(1, whole.points[0] + 1)
     ]
 
 
@@ -255,7 +284,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--journal", choices=("memory", "sqlite"), default="memory")
     parser.add_argument("--pairs", type=int, help="how many, drawn at random; all if not given")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--looks", action="store_true", help="repay all, borrow at most something")
     options = parser.parse_args(arguments)
+    work = WORK_WITH_LOOKS if options.looks else WORK
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=_memory_disk()) as folder:
         names = count()
@@ -265,7 +296,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return SurvivingShelf()
             return SqliteShelf(Path(folder) / f"{next(names)}.db")
 
-        ran = singles(shelf)
+        ran = singles(shelf, work)
         pairs = [
             (first, second)
             for (dies_at, outcome) in ran[1:]
@@ -275,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = pairs
         if options.pairs is not None:
             chosen = random.Random(options.seed).sample(pairs, min(options.pairs, len(pairs)))
-        ran += [(pair, run(pair, shelf())) for pair in chosen]
+        ran += [(pair, run(pair, shelf(), work=work)) for pair in chosen]
     bad = [(dies_at, outcome) for dies_at, outcome in ran if outcome.violations]
     for dies_at, outcome in bad[:20]:
         print(f"dead at {dies_at}: {outcome.violations}")

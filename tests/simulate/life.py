@@ -137,6 +137,8 @@ async def _call(scheduler: Scheduler, story: Story, key: str, job: Job) -> None:
             key=key,
             priority=job.priority,
             send_within=job.send_within,
+            at_most=job.at_most,
+            precheck=job.precheck,
         )
     except SchedulerError as error:
         story.refused[key] = error
@@ -151,7 +153,13 @@ async def _call(scheduler: Scheduler, story: Story, key: str, job: Job) -> None:
     call = scheduler.borrow if job.kind == "BORROW" else scheduler.repay
     try:
         story.answers[key] = await call(
-            job.account, job.asset, job.amount, symbol=job.symbol, key=key
+            job.account,
+            job.asset,
+            job.amount,
+            symbol=job.symbol,
+            key=key,
+            at_most=job.at_most,
+            precheck=job.precheck,
         )
     except NotConfirmed as error:
         story.answers[key] = error
@@ -194,7 +202,8 @@ async def _resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> 
 
 
 def _all_final(plan: Plan, story: Story) -> bool:
-    told = len(story.refused) + len(story.latest)
+    # What repays what interest left has a key of its own.
+    told = len(story.refused) + sum(key.startswith("k") for key in story.latest)
     return told == len(plan.jobs) and all(e.is_final for e in story.latest.values())
 
 

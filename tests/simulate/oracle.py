@@ -17,6 +17,9 @@ LIMIT = 180_000
 PASSING = {-3007, -3037, -3045}
 """Refusals for the moment: nobody is to hear of them while there is time."""
 
+PRECLUDED = {0, -3012, -3028}
+"""What a look before sending can come to."""
+
 DID_NOT_HAPPEN = {State.REJECTED, State.NOT_EXECUTED, State.EXPIRED, State.CANCELLED}
 
 
@@ -33,6 +36,7 @@ def violations(story: Story, simulator: Simulator) -> list[str]:
         *_pace(story),
         *_weight(simulator),
         *_words(story, simulator),
+        *_amounts(story),
     ]
 
 
@@ -95,6 +99,9 @@ def _all_decided(story: Story) -> Iterator[str]:
             yield f"{key} was lost"
         elif entry is not None and not entry.is_final:
             yield f"{key} is still {entry.state}"
+    for entry in story.latest.values():
+        if entry.key.startswith("rest") and not entry.is_final:
+            yield f"{entry.key} is still {entry.state}"
     for entry in _became_unresolved(story):
         if story.plan.accounts[entry.account]["exclusive"]:
             yield f"{entry.key} was UNRESOLVED and need not be: {entry.evidence[-1].detail}"
@@ -186,6 +193,11 @@ def _words(story: Story, simulator: Simulator) -> Iterator[str]:
         if change.entry.attempt is not None:
             timestamps[change.entry.key].add(change.entry.attempt.timestamp_ms)
     for entry in story.latest.values():
+        is_precluded = entry.state is State.REJECTED and not entry.attempts
+        if is_precluded and entry.code not in PRECLUDED:
+            yield f"{entry.key} was never sent, and is REJECTED with {entry.code}"
+        if is_precluded or entry.code in PRECLUDED:
+            continue
         if entry.state is State.REJECTED and entry.code is not None and entry.code != -1003:
             # A request that was refused before it was read has no timestamp in the ledger.
             stamps = {None, *timestamps[entry.key]}
@@ -194,3 +206,14 @@ def _words(story: Story, simulator: Simulator) -> Iterator[str]:
                 yield f"{entry.key} is REJECTED with {entry.code}; the exchange said {codes}"
             if entry.code in PASSING and (entry.finished_at_ms or 0) < entry.deadline_ms:
                 yield f"{entry.key} was given up with {entry.code} before its time was over"
+
+
+def _amounts(story: Story) -> Iterator[str]:
+    """Nothing is sent that was not asked for: exactly that, or less where less will do."""
+    for change in story.changes:
+        entry = change.entry
+        if entry.state is not State.SENT or entry.requested in {"all", "max"}:
+            continue
+        asked, sent = Decimal(entry.requested), entry.amount
+        if sent != asked and not (entry.submission.at_most and sent is not None and sent < asked):
+            yield f"{entry.key} asked for {asked}, and {sent} was sent"

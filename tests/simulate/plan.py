@@ -1,7 +1,7 @@
 """What is drawn for one life: the exchange's manners, the work, and what goes wrong."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 ASSETS = ("USDT", "BTC")
@@ -57,6 +57,8 @@ class Job:
     priority: str
     send_within: float | None
     cancel_after_s: float | None
+    at_most: bool = False
+    precheck: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,31 @@ def draw(seed: int) -> Plan:
         quiet_at_s=quiet_at_s,
         wall_skew_ms=rng.choice((0, 0, -90_000, 4_000)),
     )
+
+
+def with_looks(plan: Plan) -> Plan:
+    """The same life where most of what is asked takes a look at the account first, and interest is
+    added somewhere in the middle of it."""
+    rng = random.Random(f"looks:{plan.seed}")
+    hour_ms = 3_600_000
+    epoch_ms = 472_222 * hour_ms - round(rng.uniform(0, plan.quiet_at_s) * 1000)
+    return replace(
+        plan,
+        exchange={**plan.exchange, "epoch_ms": epoch_ms, "debt_min": rng.choice(("0", "0.01"))},
+        jobs=[_with_look(rng, job) for job in plan.jobs],
+    )
+
+
+def _with_look(rng: random.Random, job: Job) -> Job:
+    if rng.random() < 0.3:
+        return job
+    if job.kind == "REPAY":
+        amount = rng.choice(("all", "all", job.amount, "150000"))
+        return replace(job, amount=amount, at_most=amount != "all")
+    if rng.random() < 0.2:
+        return replace(job, precheck=True)
+    amount = rng.choice(("max", job.amount, "2000000000"))
+    return replace(job, amount=amount, at_most=amount != "max", precheck=rng.random() < 0.2)
 
 
 def _account(rng: random.Random) -> dict[str, Any]:
