@@ -1,4 +1,4 @@
-"""The command: `python -m tests.simulate --seeds N --jobs J`."""
+"""The command: `python -m tests.simulate --seeds N --jobs J --stack plain|http|both`."""
 
 import argparse
 import multiprocessing
@@ -10,9 +10,13 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .life import live
+from scheduler.simulator import Simulator
+
+from .life import Story, live
 from .oracle import violations
 from .plan import draw
+from .stack import live_stack
+from .stack_plan import draw_stack
 
 YEAR_S = 365.25 * 86_400
 
@@ -22,6 +26,7 @@ class Result:
     """One seed's outcome, small enough to send between processes."""
 
     seed: int
+    stack: str = "plain"
     lives: int = 0
     virtual_s: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
@@ -30,15 +35,16 @@ class Result:
     digest: str = ""
 
 
-def run_seed(seed: int) -> Result:
+def run_seed(seed: int, stack: str = "plain") -> Result:
     """Live and judge one seed; whatever it raises is a violation too."""
     try:
-        story, simulator = live(draw(seed))
+        story, simulator = _live(seed, stack)
         return Result(
             seed,
+            stack,
             lives=len(story.plan.jobs),
             virtual_s=story.virtual_s,
-            faults=Counter(simulator.ledger.faults),
+            faults=simulator.ledger.faults + story.troubles,
             branches=story.branches(),
             violations=violations(story, simulator),
             digest=story.digest(),
@@ -47,7 +53,16 @@ def run_seed(seed: int) -> Result:
         if isinstance(error, KeyboardInterrupt):
             raise
         last = traceback.format_exception(error)[-8:]
-        return Result(seed, violations=[f"{type(error).__name__}: {error}\n{''.join(last)}"])
+        said = f"{type(error).__name__}: {error}\n{''.join(last)}"
+        return Result(seed, stack, violations=[said])
+
+
+def _live(seed: int, stack: str) -> tuple[Story, Simulator]:
+    return live_stack(draw_stack(seed)) if stack == "http" else live(draw(seed))
+
+
+def _run(task: tuple[int, str]) -> Result:
+    return run_seed(*task)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,8 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     total = Result(-1)
     bad: list[Result] = []
     seeds = range(options.first, options.first + options.seeds)
+    stacks = ("plain", "http") if options.stack == "both" else (options.stack,)
+    tasks = [(seed, stack) for seed in seeds for stack in stacks]
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-        for done, result in enumerate(pool.imap_unordered(run_seed, seeds, chunksize=4), 1):
+        for done, result in enumerate(pool.imap_unordered(_run, tasks, chunksize=4), 1):
             _add(total, result)
             if result.violations:
                 bad.append(result)
@@ -65,9 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
                 if options.fail_fast:
                     break
             if options.digests:
-                print(f"seed {result.seed} digest {result.digest}")
+                print(f"{result.stack} seed {result.seed} digest {result.digest}")
             if sys.stderr.isatty() and done % 20 == 0:
-                print(f"\r{done} of {options.seeds} seeds", end="", file=sys.stderr)
+                print(f"\r{done} of {len(tasks)} seeds", end="", file=sys.stderr)
     _print_report(options, total, bad, time.perf_counter() - began)
     return 1 if bad else 0
 
@@ -81,6 +98,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=200, help="how many lives (200)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
+    parser.add_argument(
+        "--stack",
+        choices=("plain", "http", "both"),
+        default="both",
+        help="in memory, or with real HTTP, a SQLite file and crashes (both)",
+    )
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first violation")
     parser.add_argument("--digests", action="store_true", help="print each life's digest")
     return parser.parse_args(arguments)
@@ -94,21 +117,27 @@ def _add(total: Result, result: Result) -> None:
 
 
 def _print_violation(result: Result) -> None:
-    print(f"seed {result.seed} at commit {_commit()}:")
+    print(f"seed {result.seed} of {result.stack} at commit {_commit()}:")
     for violation in result.violations:
         print(f"  {violation}")
-    print(f"  again: python -m tests.simulate --first {result.seed} --seeds 1 --jobs 1")
+    print(
+        f"  again: python -m tests.simulate --stack {result.stack} --first {result.seed} --seeds 1"
+        " --jobs 1"
+    )
 
 
 def _print_report(
     options: argparse.Namespace, total: Result, bad: list[Result], took_s: float
 ) -> None:
-    print(f"{options.seeds} seeds, {total.lives} request lives in {took_s:.1f} s")
+    print(
+        f"{options.seeds} seeds ({options.stack}), {total.lives} request lives in {took_s:.1f} s"
+    )
     print(f"{total.lives / took_s:.0f} lives a second with {options.jobs} processes")
     print(f"{total.virtual_s / YEAR_S:.3f} simulated years")
-    print("faults: " + _counts(total.faults))
+    print(f"{total.faults.total()} faults: " + _counts(total.faults))
     print("branches: " + _counts(total.branches))
-    print(f"{len(bad)} seeds with violations: {sorted(result.seed for result in bad)[:20]}")
+    seeds = sorted((result.stack, result.seed) for result in bad)
+    print(f"{len(bad)} seeds with violations: {seeds[:20]}")
 
 
 def _counts(counter: Counter[str]) -> str:

@@ -27,6 +27,8 @@ from .. import virtual_time
 from .plan import Job, Plan
 
 FIRST_DEBT = "100000"
+SETTLES_S = 20.0
+"""What the exchange has acknowledged is booked by then."""
 PATIENCE_S = 2 * 3600
 """After the faults end, everything must be decided within this."""
 
@@ -61,6 +63,8 @@ class Story:
     virtual_s: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     """What else happened that is rare."""
+    troubles: Counter[str] = field(default_factory=Counter)
+    """What befell bytes."""
     kept: dict[str, Entry] | None = None
     """What the journal holds in the end, where it can be asked then."""
 
@@ -118,6 +122,7 @@ async def _live(plan: Plan, story: Story, simulator: Simulator) -> None:
             others.start_soon(_calm, plan, simulator)
             await attend(plan, story, scheduler, simulator)
             others.cancel_scope.cancel()
+        await anyio.sleep(SETTLES_S)
         story.virtual_s = loop.time()
 
 

@@ -160,12 +160,13 @@ def _in_the_air(story: Story) -> Iterator[str]:
         holder, until_ms = free_at.get(entry.account, ("", 0))
         if entry.state is State.SENT:
             if change.began_s < decided_s.get(entry.account, 0):
-                yield f"{entry.key} was begun before the outcome of {holder} was durable"
+                yield f"{entry.key} was begun before the last outcome was durable"
             if until_ms is None or change.exchange_ms <= until_ms - slack_ms:
                 yield f"{entry.key} was sent while {holder} was in the air"
             free_at[entry.account] = entry.key, None
         elif holder == entry.key and entry.state is State.CONFIRMED:
-            decided_s[entry.account] = change.loop_s
+            if until_ms is None:
+                decided_s[entry.account] = change.loop_s
             del free_at[entry.account]  # its record was found: it cannot happen again
         elif holder == entry.key and until_ms is None:
             assert attempt is not None

@@ -22,7 +22,7 @@ from .. import virtual_time
 from ..journal.shelves import SqliteShelf
 from ..pipes import Net, PipedTransport
 from .crashes import BURIED_EVERY, Fate, MortalJournal, MortalTransport, memory_disk
-from .life import Change, Story, attend, disturb, listen, open_accounts, until
+from .life import SETTLES_S, Change, Story, attend, disturb, listen, open_accounts, until
 from .stack_plan import Crash, DrawnTroubles, ScriptedTroubles, StackPlan
 
 PORT = 1
@@ -133,12 +133,13 @@ async def _live(plan: StackPlan, story: Story, simulator: Simulator, shelf: Sqli
             if isinstance(troubles, ScriptedTroubles):
                 troubles.is_recovering = True
         others.cancel_scope.cancel()
+        await anyio.sleep(SETTLES_S)
     story.virtual_s = net.loop.time()
-    story.counts.update(net.counts)
+    story.troubles = net.counts
     story.counts["bytes that came after the close"] += net.late_arrivals
     if isinstance(troubles, ScriptedTroubles):
         story.counts["strikes"] = len(troubles.struck)
-    await _compare(story, shelf)
+    story.kept = await _kept(shelf)
 
 
 class _World:
@@ -215,12 +216,6 @@ async def _kept(shelf: SqliteShelf) -> dict[str, Entry]:
     found = await journal.find(limit=1_000)
     await journal.aclose()
     return {entry.key: entry for entry in found}
-
-
-async def _compare(story: Story, shelf: SqliteShelf) -> None:
-    """The journal's word is the last; what it does not hold is lost."""
-    kept = await _kept(shelf)
-    story.kept = kept
 
 
 @contextmanager
