@@ -133,7 +133,7 @@ def _print_report(
         f"{options.seeds} seeds ({options.stack}), {total.lives} request lives in {took_s:.1f} s"
     )
     print(f"{total.lives / took_s:.0f} lives a second with {options.jobs} processes")
-    print(f"{total.virtual_s / YEAR_S:.3f} simulated years")
+    print(f"{total.virtual_s / YEAR_S:.5f} simulated years")
     print(f"{total.faults.total()} faults: " + _counts(total.faults))
     print("branches: " + _counts(total.branches))
     seeds = sorted((result.stack, result.seed) for result in bad)

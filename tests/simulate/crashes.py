@@ -1,18 +1,21 @@
 """A process that dies at every point of its work, alone and in pairs, and is started again.
 
 `python -m tests.simulate.crashes --pairs 0` dies once at each point, and without `--pairs` also at
-every second point after each first. A point is a moment before or after a journal write or a
+every second point after each first, in an order that `--start` can go on in. A point is a moment before or after a journal write or a
 request to the exchange. Dying drops the process's callbacks as `kill -9` does: nothing of it runs
 any more, and no clean-up either.
 """
 
 import argparse
+import multiprocessing
+import os
 import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -238,12 +241,43 @@ async def _judge(simulator: Simulator, shelf: Shelf) -> list[str]:
     return found
 
 
-def singles(shelf: Callable[[], Shelf]) -> list[tuple[tuple[int, ...], Outcome]]:
-    """A run that dies at each point of a run that does not."""
-    whole = run((), shelf())
-    return [((), whole)] + [
-        ((point,), run((point,), shelf())) for point in range(1, whole.points[0] + 1)
-    ]
+def run_task(task: tuple[tuple[int, ...], str]) -> tuple[tuple[int, ...], Outcome]:
+    """One run over a journal of its own, `memory` or `sqlite`."""
+    dies_at, kind = task
+    try:
+        if kind == "memory":
+            return dies_at, run(dies_at, SurvivingShelf())
+        with tempfile.TemporaryDirectory(dir=memory_disk()) as folder:
+            return dies_at, run(dies_at, SqliteShelf(Path(folder) / "journal.db"))
+    except Exception as error:
+        last = traceback.format_exception(error)[-4:]
+        return dies_at, Outcome(violations=["".join(last)])
+
+
+class Campaign:
+    """Runs many deaths and tells what came of them as it goes."""
+
+    def __init__(self, kind: str, jobs: int) -> None:
+        self.kind = kind
+        self.jobs = jobs
+        self.ran = 0
+        self.bad = 0
+        self._began = time.perf_counter()
+
+    def outcomes(self, deaths: Sequence[tuple[int, ...]]) -> Iterator[tuple[Any, Outcome]]:
+        """In order; violations are printed at once."""
+        tasks = [(dies_at, self.kind) for dies_at in deaths]
+        with multiprocessing.get_context("fork").Pool(self.jobs) as pool:
+            for dies_at, outcome in pool.imap(run_task, tasks, chunksize=4):
+                self.ran += 1
+                if outcome.violations:
+                    self.bad += 1
+                    print(f"dead at {dies_at}: {outcome.violations}", flush=True)
+                yield dies_at, outcome
+
+    @property
+    def took_s(self) -> float:
+        return time.perf_counter() - self._began
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -253,38 +287,33 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m tests.simulate.crashes --pairs 500 --journal sqlite",
     )
     parser.add_argument("--journal", choices=("memory", "sqlite"), default="memory")
-    parser.add_argument("--pairs", type=int, help="how many, drawn at random; all if not given")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pairs", type=int, help="how many; all if not given")
+    parser.add_argument("--start", type=int, default=0, help="skip so many pairs, to go on there")
+    parser.add_argument("--seed", type=int, default=0, help="decides the order of the pairs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
+    parser.add_argument("--progress", type=int, default=0, help="say how far it is every N pairs")
     options = parser.parse_args(arguments)
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=memory_disk()) as folder:
-        names = count()
-
-        def shelf() -> Shelf:
-            if options.journal == "memory":
-                return SurvivingShelf()
-            return SqliteShelf(Path(folder) / f"{next(names)}.db")
-
-        ran = singles(shelf)
-        pairs = [
-            (first, second)
-            for (dies_at, outcome) in ran[1:]
-            for first in dies_at
-            for second in range(1, outcome.points[-1] + 1)
-        ]
-        chosen = pairs
-        if options.pairs is not None:
-            chosen = random.Random(options.seed).sample(pairs, min(options.pairs, len(pairs)))
-        ran += [(pair, run(pair, shelf())) for pair in chosen]
-    bad = [(dies_at, outcome) for dies_at, outcome in ran if outcome.violations]
-    for dies_at, outcome in bad[:20]:
-        print(f"dead at {dies_at}: {outcome.violations}")
-    took_s = time.perf_counter() - began
+    campaign = Campaign(options.journal, options.jobs)
+    _, whole = run_task(((), options.journal))
+    points = whole.points[0] if whole.points else 0
+    singles = list(campaign.outcomes([(), *((point,) for point in range(1, points + 1))]))
+    pairs = [
+        (*dies_at, second)
+        for dies_at, outcome in singles[1:]
+        for second in range(1, (outcome.points or [0])[-1] + 1)
+    ]
+    # In an order of its own, so that a part of them is a fair part.
+    random.Random(options.seed).shuffle(pairs)
+    last = None if options.pairs is None else options.start + options.pairs
+    chosen = pairs[options.start : last]
+    for done, _ in enumerate(campaign.outcomes(chosen), options.start + 1):
+        if options.progress and done % options.progress == 0:
+            print(f"{done} of {len(pairs)} pairs, {campaign.bad} with violations", flush=True)
     print(
-        f"{ran[0][1].points[0]} points, {len(chosen)} of {len(pairs)} pairs, {len(ran)} runs "
-        f"in {took_s:.1f} s, {len(bad)} with violations"
+        f"{points} points, {len(chosen)} of {len(pairs)} pairs, {campaign.ran} runs "
+        f"in {campaign.took_s:.1f} s, {campaign.bad} with violations"
     )
-    return 1 if bad else 0
+    return 1 if campaign.bad else 0
 
 
 def memory_disk() -> str | None:

@@ -147,7 +147,7 @@ async def attend(plan: Plan, story: Story, scheduler: Scheduler, simulator: Simu
         with anyio.move_on_after(PATIENCE_S):
             while not all_final(plan, story):
                 await anyio.sleep(1)
-                await _resolve(scheduler, story, simulator)
+                await resolve(scheduler, story, simulator)
         callers.cancel_scope.cancel()
 
 
@@ -205,7 +205,7 @@ async def disturb(plan: Plan, simulator: Any) -> None:
         getattr(simulator, disturbance.name)(*disturbance.arguments, **disturbance.options)
 
 
-async def _resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> None:
+async def resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> None:
     """Do what the README tells a person to do: ask the exchange, and say what it says."""
     for entry in list(story.latest.values()):
         if entry.state is not State.UNRESOLVED or not entry.needs_person:

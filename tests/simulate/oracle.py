@@ -13,9 +13,15 @@ from .life import FIRST_DEBT, Story
 
 GAP_MS = 100
 LIMIT = 180_000
+RECV_WINDOW_MS = 5_000
+QUIET_AFTER_429_S = 1.9
+"""A `Retry-After` is in whole seconds, and a second is added to it."""
 
 PASSING = {-3007, -3037, -3045}
 """Refusals for the moment: nobody is to hear of them while there is time."""
+
+UNDESERVED = {-1022, *range(-1131, -1099)}
+"""Refusals of a request that is not well made. None here asks for such a thing."""
 
 NOBODY = ""
 """In the place of a key, for what no submission asked for."""
@@ -37,6 +43,8 @@ def violations(story: Story, simulator: Simulator) -> list[str]:
         *_pace(story),
         *_weight(simulator),
         *_words(story, simulator),
+        *_in_time(story),
+        *_quiet_when_limited(story, simulator),
         *_debts(story, simulator),
         *_kept(story),
     ]
@@ -171,7 +179,9 @@ def _in_the_air(story: Story) -> Iterator[str]:
         elif holder == entry.key and until_ms is None:
             assert attempt is not None
             decided_s[entry.account] = change.loop_s
-            fence_ms = attempt.fence_ms if entry.state is State.UNKNOWN else 0
+            # Reckoned here: the judge takes no rule from whom it judges.
+            fence_ms = attempt.timestamp_ms + RECV_WINDOW_MS
+            fence_ms = fence_ms if entry.state is State.UNKNOWN else 0
             free_at[entry.account] = entry.key, fence_ms
 
 
@@ -205,6 +215,8 @@ def _words(story: Story, simulator: Simulator) -> Iterator[str]:
         if change.entry.attempt is not None:
             timestamps[change.entry.key].add(change.entry.attempt.timestamp_ms)
     for entry in story.latest.values():
+        if entry.code in UNDESERVED:
+            yield f"{entry.key} was not well made: {entry.code} {entry.message}"
         if entry.state is State.REJECTED and entry.code is not None and entry.code != -1003:
             # A request that was refused before it was read has no timestamp in the ledger.
             stamps = {None, *timestamps[entry.key]}
@@ -213,6 +225,32 @@ def _words(story: Story, simulator: Simulator) -> Iterator[str]:
                 yield f"{entry.key} is REJECTED with {entry.code}; the exchange said {codes}"
             if entry.code in PASSING and (entry.finished_at_ms or 0) < entry.deadline_ms:
                 yield f"{entry.key} was given up with {entry.code} before its time was over"
+
+
+def _in_time(story: Story) -> Iterator[str]:
+    """No attempt starts once its submission's time is over."""
+    jumps = [abs(d.arguments[0]) for d in story.plan.disturbances if d.name == "jump_clock"]
+    slack_ms = 1_000 + max(jumps, default=0)
+    for change in story.changes:
+        entry = change.entry
+        if entry.state is State.SENT and entry.attempt is not None:
+            late_ms = entry.attempt.timestamp_ms - entry.deadline_ms
+            if late_ms > slack_ms:
+                yield f"{entry.key} was sent {late_ms} ms after its time"
+
+
+def _quiet_when_limited(story: Story, simulator: Simulator) -> Iterator[str]:
+    """After 429 an account is quiet for a while. A process that dies may not have heard of it."""
+    if story.counts["crash"]:
+        return
+    quiet_until_s: dict[str | None, float] = {}
+    for arrival in simulator.ledger.arrivals:
+        if arrival.method != "POST":
+            continue
+        if arrival.loop_s < quiet_until_s.get(arrival.account, 0):
+            yield f"{arrival.account} went on at {arrival.loop_s:.3f} s after 429"
+        if arrival.status == 429:
+            quiet_until_s[arrival.account] = arrival.loop_s + QUIET_AFTER_429_S
 
 
 def _debts(story: Story, simulator: Simulator) -> Iterator[str]:

@@ -122,17 +122,8 @@ async def _live(plan: StackPlan, story: Story, simulator: Simulator, shelf: Sqli
     troubles = ScriptedTroubles(plan.script) if plan.script else DrawnTroubles(plan)
     net = Net(seed=plan.seed, latency_ms=plan.latency_ms, troubles=troubles)
     world = _World(simulator, net)
-    async with simulator, anyio.create_task_group() as others:
-        open_accounts(plan, simulator)
-        simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
-        others.start_soon(disturb, plan, world)
-        others.start_soon(_calm, plan, world, troubles)
-        for crash in (*plan.crashes, None):
-            if not await _incarnation(plan, story, world, shelf, crash):
-                break
-            if isinstance(troubles, ScriptedTroubles):
-                troubles.is_recovering = True
-        others.cancel_scope.cancel()
+    async with simulator:
+        await _live_through(plan, story, world, shelf, troubles)
         await anyio.sleep(SETTLES_S)
     story.virtual_s = net.loop.time()
     story.troubles = net.counts
@@ -140,6 +131,30 @@ async def _live(plan: StackPlan, story: Story, simulator: Simulator, shelf: Sqli
     if isinstance(troubles, ScriptedTroubles):
         story.counts["strikes"] = len(troubles.struck)
     story.kept = await _kept(shelf)
+
+
+async def _live_through(
+    plan: StackPlan,
+    story: Story,
+    world: "_World",
+    shelf: SqliteShelf,
+    troubles: DrawnTroubles | ScriptedTroubles,
+) -> None:
+    """One process after the other, until one comes to its end."""
+    simulator = world.simulator
+    async with anyio.create_task_group() as others:
+        open_accounts(plan, simulator)
+        simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
+        others.start_soon(disturb, plan, world)
+        others.start_soon(_calm, plan, world, troubles)
+        if isinstance(troubles, ScriptedTroubles):
+            world.net.loop.call_at(plan.armed_s, setattr, troubles, "is_armed", True)
+        for crash in (*plan.crashes, None):
+            if not await _incarnation(plan, story, world, shelf, crash):
+                break
+            if isinstance(troubles, ScriptedTroubles):
+                troubles.is_recovering = True
+        others.cancel_scope.cancel()
 
 
 class _World:

@@ -22,7 +22,7 @@ class Crash:
     """Until it is started again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Strike:
     """A trouble for one request of a kind: `loan`, `look` (a query for records), or `recovery` (the
     first of whatever a process that was started again sends). Strikes come in order."""
@@ -43,6 +43,8 @@ class StackPlan(Plan):
     connect_rate: float = 0.0
     script: tuple[Strike, ...] = ()
     """In place of rates."""
+    armed_s: float = 0.0
+    """When the script begins."""
     crashes: tuple[Crash, ...] = ()
 
 
@@ -137,6 +139,7 @@ class ScriptedTroubles:
     """Strikes as written down, once each."""
 
     script: tuple[Strike, ...]
+    is_armed: bool = False
     is_recovering: bool = False
     is_over: bool = False
     struck: list[Strike] = field(default_factory=list)
@@ -155,7 +158,7 @@ class ScriptedTroubles:
         return self._strike(strike) if strike.target in {target, "recovery"} else None
 
     def _next(self) -> Strike | None:
-        if self.is_over or len(self.struck) == len(self.script):
+        if self.is_over or not self.is_armed or len(self.struck) == len(self.script):
             return None
         strike = self.script[len(self.struck)]
         return strike if self.is_recovering or strike.target != "recovery" else None

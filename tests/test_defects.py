@@ -1,0 +1,38 @@
+"""Defects planted in the rules: each is found where it was found first, and nothing is without it."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from .simulate import crashes, matrix
+from .simulate.__main__ import run_seed
+from .simulate.defects import DEFECTS, LIVES, README, rows, search
+from .simulate.planted import Defect
+
+
+@pytest.mark.parametrize("defect", [pytest.param(defect, id=defect.name) for defect in DEFECTS])
+def test_a_planted_defect_is_found_at_its_seed_and_clean_code_passes_there(defect: Defect) -> None:
+    assert search(defect, defect.by, defect.seed, 1) is not None
+    assert clean(defect.by, defect.seed) == []
+
+
+@cache
+def clean(by: str, seed: int) -> list[str]:
+    """What the check finds without a defect. Tests are not run for it: they run anyway."""
+    if by in LIVES:
+        return run_seed(seed, by).violations
+    if by == "matrix":
+        return matrix.run_task((0, (matrix.CELLS[seed],)))[1]
+    if by == "crashes":
+        return crashes.run_task(((seed,), "memory"))[1].violations
+    path = by.partition("::")[0]
+    return [] if (Path(__file__).parents[1] / path).is_file() else [f"there is no {path}"]
+
+
+def test_the_readme_of_the_tests_has_the_table_of_them() -> None:
+    assert rows() in README.read_text("utf-8")
+
+
+def test_no_two_have_the_same_name() -> None:
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) >= 40
