@@ -274,7 +274,7 @@ DEFECTS = (
         file="transport.py",
         sound="raise ReplyLost(type(error).__name__) from None",
         broken="raise ReplyLost(f'{error!r} {request.query} {request.body!r}') from None",
-        by="tests/test_transport.py",
+        by="tests/test_transport.py::TestLost",
         seed=0,
     ),
     Defect(
@@ -290,7 +290,7 @@ DEFECTS = (
         file="binance.py",
         sound="if not 400 <= reply.status < 500 or reply.status == 408:",
         broken="if reply.status == 408:",
-        by="plain",
+        by="tests/test_binance.py::test_every_5xx_may_have_happened_whatever_it_says",
         seed=0,
     ),
     Defect(
@@ -298,7 +298,7 @@ DEFECTS = (
         file="binance.py",
         sound="if disposition is Disposition.UNKNOWN:",
         broken="if False:",
-        by="plain",
+        by="tests/test_binance.py::test_a_4xx_with_a_code_means_what_the_table_says",
         seed=0,
     ),
     Defect(
@@ -314,7 +314,7 @@ DEFECTS = (
         file="exchange.py",
         sound="if len(rows) < binance.PAGE_SIZE:",
         broken="if True:\n                    total = 0",
-        by="http",
+        by="tests/test_exchange.py",
         seed=0,
     ),
     Defect(
@@ -322,7 +322,7 @@ DEFECTS = (
         file="reconcile.py",
         sound="        and record.symbol == asked.symbol\n",
         broken="",
-        by="tests/test_reconcile.py",
+        by="tests/test_reconcile.py::test_a_record_that_differs_in_anything_does_not_fit",
         seed=0,
     ),
     Defect(
@@ -330,7 +330,7 @@ DEFECTS = (
         file="reconcile.py",
         sound="        and record.amount == attempt.amount\n",
         broken="",
-        by="plain",
+        by="http",
         seed=0,
     ),
     Defect(
@@ -338,7 +338,7 @@ DEFECTS = (
         file="reconcile.py",
         sound="        and times.from_ms <= record.timestamp_ms <= times.until_ms\n",
         broken="",
-        by="plain",
+        by="tests/test_reconcile.py::test_a_record_that_differs_in_anything_does_not_fit",
         seed=0,
     ),
     Defect(
@@ -346,7 +346,7 @@ DEFECTS = (
         file="inventory.py",
         sound="if shortage is None or self._is_over(shortage, entry, now_ms):",
         broken="if True:",
-        by="tests/limits/test_starved.py",
+        by="tests/limits/test_starved.py::test_what_needs_no_inventory_is_as_quick_as_ever",
         seed=0,
     ),
     Defect(
@@ -362,7 +362,7 @@ DEFECTS = (
         file="ledger.py",
         sound="self._expire_at(charge, now_ms + MINUTE_MS + MARGIN_MS)",
         broken="self._expire_at(charge, now_ms + MINUTE_MS - 2_000)",
-        by="tests/limits/test_minute.py",
+        by="tests/limits/test_minute.py::test_alone_it_uses_nearly_everything_and_is_never_refused",
         seed=0,
     ),
     Defect(
@@ -370,7 +370,7 @@ DEFECTS = (
         file="budget.py",
         sound="self.ledger.lose(charge, steady_ms, steady_ms + attempt.fence_ms - now_ms)",
         broken="self.ledger.drop(charge)",
-        by="tests/test_budget.py",
+        by="tests/test_budget.py::test_an_attempt_weighs_for_as_long_as_its_end_says",
         seed=0,
     ),
     Defect(
@@ -378,7 +378,7 @@ DEFECTS = (
         file="worker.py",
         sound="        self.budget.restore(charges, now_ms=now_ms, steady_ms=steady_ms)\n",
         broken="",
-        by="tests/limits/test_minute.py",
+        by="tests/limits/test_minute.py::test_a_new_process_knows_what_the_minute_has_seen[7.3-closed-rolling]",
         seed=0,
     ),
     Defect(
@@ -386,7 +386,7 @@ DEFECTS = (
         file="budget.py",
         sound="if answer.used_weight is not None:",
         broken="if False:",
-        by="tests/limits/test_minute.py",
+        by="tests/limits/test_minute.py::test_beside_another_program_it_uses_nearly_all_that_is_left[evenly-told how long-rolling]",
         seed=0,
     ),
     Defect(
@@ -426,7 +426,7 @@ DEFECTS = (
         file="intake.py",
         sound="if not kept.submission.asks_the_same(asked):",
         broken="if False:",
-        by="tests/test_scheduler.py",
+        by="tests/test_scheduler.py::test_the_same_key_with_another_request_is_refused",
         seed=0,
     ),
     Defect(
@@ -434,7 +434,7 @@ DEFECTS = (
         file="intake.py",
         sound="return await asyncio.shield(accepting)",
         broken="return await accepting",
-        by="tests/test_scheduler.py",
+        by="tests/test_scheduler.py::test_a_caller_cancelled_while_it_submits_does_not_undo_it",
         seed=0,
     ),
     Defect(
@@ -472,7 +472,7 @@ DEFECTS = (
         file="lifecycle.py",
         sound="    if entry.was_absent:\n        said =",
         broken="    if False:\n        said =",
-        by="plain",
+        by="tests/test_lifecycle.py::test_each_rule_moves_an_entry_and_says_what_to_do",
         seed=0,
     ),
     Defect(
@@ -480,7 +480,7 @@ DEFECTS = (
         file="lifecycle.py",
         sound="entry = replace(_unrefused(_settled(entry)), was_absent=True)",
         broken="entry = replace(_settled(entry), was_absent=True)",
-        by="tests/test_lifecycle.py",
+        by="tests/test_lifecycle.py::test_a_code_that_said_nobody_knows_is_not_passed_through_once_that_is_known",
         seed=0,
     ),
     Defect(
@@ -488,7 +488,7 @@ DEFECTS = (
         file="recorder.py",
         sound="is_ours = isinstance(event, Accepted) and lifecycle.was_matched(holder)",
         broken="is_ours = False",
-        by="plain",
+        by="tests/test_recorder.py",
         seed=0,
     ),
     Defect(
@@ -496,7 +496,7 @@ DEFECTS = (
         file="clock.py",
         sound="offset_ms = server_time_ms - loop_ms",
         broken="offset_ms = server_time_ms - asked_at_s * 1000",
-        by="tests/test_clock.py",
+        by="tests/test_clock.py::test_half_the_round_trip_is_never_added",
         seed=0,
     ),
     Defect(
@@ -512,7 +512,7 @@ DEFECTS = (
         file="journal/store.py",
         sound='IS_NEXT = "WHERE seq = ? AND key = ? AND version = ? AND archived_at_ms IS NULL"',
         broken='IS_NEXT = "WHERE seq = ? AND key = ? AND version <= 9 + ? AND archived_at_ms IS NULL"',
-        by="tests/journal/test_contract.py",
+        by="tests/journal/test_contract.py::test_a_stale_version_is_refused",
         seed=0,
     ),
     Defect(
@@ -520,7 +520,7 @@ DEFECTS = (
         file="journal/store.py",
         sound='            self._execute("ROLLBACK TO item")\n            outcome = None, error\n',
         broken='            raise\n',
-        by="tests/journal/test_batches.py",
+        by="tests/journal/test_batches.py::test_good_and_bad_writes_share_a_transaction",
         seed=0,
     ),
     Defect(
