@@ -14,8 +14,10 @@ from typing import Any
 
 import anyio
 
-from scheduler import Entry, Scheduler, clock
+from scheduler import Entry, Scheduler, State, clock
 from scheduler.journal import Journal
+from scheduler.journal.group_commit import Outcome, Work
+from scheduler.journal.sqlite import SqliteJournal
 from scheduler.simulator import Simulator
 
 from .. import virtual_time
@@ -178,6 +180,7 @@ async def _incarnation(
         crash.point if crash else None, process, after_s=crash.after_s if crash else 0.0
     )
     journal = shelf.journal()
+    _count_batches(journal, story)
     witness: Any = Witness(journal, story, world.simulator)
     working = process.spawn(_work(plan, story, world.simulator, witness, fate))
     working.add_done_callback(fate.ended)
@@ -191,9 +194,27 @@ async def _incarnation(
     world.net.reap()
     shelf.kill(journal)
     story.counts["crash"] += 1
-    witness.recover(await _kept(shelf))
+    kept = await _kept(shelf)
+    if any(entry.state is State.SENT for entry in kept.values()):
+        story.counts["SENT when the process died"] += 1
+    witness.recover(kept)
     await anyio.sleep(crash.pause_s)
     return True
+
+
+def _count_batches(journal: Journal, story: Story) -> None:
+    assert isinstance(journal, SqliteJournal)
+    group = journal._group
+    commit = group._commit
+
+    def counted(works: list[Work]) -> list[Outcome]:
+        outcomes = commit(works)
+        refused = sum(error is not None for _, error in outcomes)
+        story.counts["writes that shared a commit"] += len(works) > 1
+        story.counts["refused writes that shared a commit"] += 0 < refused < len(works)
+        return outcomes
+
+    group._commit = counted
 
 
 async def _work(
