@@ -4,8 +4,8 @@ A `Net` takes the place of sockets on the virtual loop: whoever calls `create_se
 and `create_unix_connection` connects. `PipedTransport` is the production transport over it.
 
 Both ends run in contexts of their own. What a client does belongs to the process it was called
-from; what arrives at the server, and all it does then, belongs to nobody, so a client's death undoes
-nothing there. `Net.reap` closes what the dead left open, as a kernel would.
+from; what arrives at the server, and all it does then, belongs to nobody, so a client's death
+undoes nothing there. `Net.reap` closes what the dead left open, as a kernel would.
 
 A request that was written may still arrive after its connection was closed, and no later than 30 s
 after that.
@@ -54,8 +54,8 @@ class Kind(StrEnum):
     TRUNCATED = "truncated"
     """The rest is missing, and the connection ends in good order."""
     DUPLICATED = "duplicated"
-    """The rest of the reply comes twice. (That requests are not duplicated on their way is what "one
-    attempt is one request" rests on.)"""
+    """The rest of the reply comes twice. (That requests are not duplicated on their way is what
+    "one attempt is one request" rests on.)"""
     LATE = "late"
     """The rest comes later than anybody waits."""
 
@@ -532,8 +532,8 @@ class Line:
         self._carry[self.down] = self._twice
 
     def _twice(self, data: bytes) -> None:
-        """In one piece, or the copy a little later: but not behind the next request, where no client
-        could know it for a copy."""
+        """In one piece, or the copy a little later: but not behind the next request, where no
+        client could know it for a copy."""
         if self.net.random.random() < 0.5:
             self.down.push(data + data)
             return

@@ -1,4 +1,4 @@
-"""Defects planted in the rules: each is found where it was found first, and nothing is without it."""
+"""Defects planted in the rules: each is found where it was first, and nothing is without it."""
 
 from functools import cache
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from .simulate import crashes, matrix
 from .simulate.__main__ import run_seed
-from .simulate.defects import DEFECTS, LIVES, README, rows, search
-from .simulate.planted import Defect
+from .simulate.defects import LIVES, README, rows, search
+from .simulate.planted import DEFECTS, Defect
 
 
 @pytest.mark.parametrize("defect", [pytest.param(defect, id=defect.name) for defect in DEFECTS])

@@ -1,4 +1,4 @@
-"""Every kind of trouble at every place of a connection; pairs by `tests.simulate.matrix --pairs`."""
+"""Every kind of trouble at every place of a connection."""
 
 import pytest
 

@@ -1,12 +1,16 @@
 """Which of the exchange's records can be an attempt's."""
 
-import pytest
+from decimal import Decimal
 
-from scheduler.model import Kind, Transaction
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.model import Kind, State, Transaction
 from scheduler.policy import Policy
 from scheduler.reconcile import Window, candidates, fits, window
 
-from .build import NOW_MS, attempt, entry, record
+from .build import NOW_MS, UNHURRIED, attempt, entry, record
 
 POLICY = Policy(recv_window_ms=5_000, processing_max_ms=10_000, match_before_ms=1_000)
 FIRST_MS = NOW_MS - 1_000
@@ -84,3 +88,49 @@ def test_an_attempt_is_matched_by_the_amount_it_sent_and_not_by_what_was_asked()
     everything = entry(kind=Kind.REPAY, amount="all", tried=attempt(amount="12.5"))
     paid = record(kind=Kind.REPAY, amount="12.5")
     assert candidates(everything, [paid], frozenset(), POLICY) == [paid]
+
+
+AMOUNTS = st.sampled_from(["100", "100.00", "1E+2", "100.00000001", "1", "0.00000001"])
+RECORDS = st.builds(
+    record,
+    st.integers(1, 5),
+    status=st.sampled_from(["CONFIRMED", "PENDING", "FAILED"]),
+    timestamp_ms=st.one_of(
+        st.sampled_from([FIRST_MS - 1, FIRST_MS, LAST_MS, LAST_MS + 1]),
+        st.integers(FIRST_MS - 5_000, LAST_MS + 5_000),
+    ),
+    amount=AMOUNTS,
+    kind=st.sampled_from(Kind),
+    asset=st.sampled_from(["USDT", "BTC"]),
+    symbol=st.sampled_from([None, "BTCUSDT"]),
+    origin=st.sampled_from(["MANUAL", "AUTO"]),
+)
+
+
+@given(st.lists(RECORDS, max_size=6), st.frozensets(st.integers(1, 5)), AMOUNTS)
+@UNHURRIED
+def test_candidates_are_the_unclaimed_records_that_agree_in_everything(
+    seen: list[Transaction], claimed: frozenset[int], amount: str
+) -> None:
+    asked = entry(State.UNKNOWN, tried=attempt(amount=amount))
+    expected = [
+        each
+        for each in seen
+        if each.tran_id not in claimed
+        and (each.origin, each.kind, each.asset, each.symbol)
+        == ("MANUAL", Kind.BORROW, "USDT", None)
+        and each.amount == Decimal(amount)
+        and FIRST_MS <= each.timestamp_ms <= LAST_MS
+    ]
+    assert candidates(asked, seen, claimed, POLICY) == expected
+
+
+@given(RECORDS, st.integers(1, 40_000))
+@UNHURRIED
+def test_no_record_fits_two_attempts_that_are_as_far_apart_as_equal_ones_are_kept(
+    seen: Transaction, further_ms: int
+) -> None:
+    first = attempt()
+    apart_ms = 5_000 + POLICY.processing_max_ms + POLICY.equal_gap_ms + further_ms
+    second = attempt(timestamp_ms=first.timestamp_ms + apart_ms)
+    assert not (fits(entry(), first, seen, POLICY) and fits(entry(), second, seen, POLICY))

@@ -129,9 +129,7 @@ def _print_violation(result: Result) -> None:
 def _print_report(
     options: argparse.Namespace, total: Result, bad: list[Result], took_s: float
 ) -> None:
-    print(
-        f"{options.seeds} seeds ({options.stack}), {total.lives} request lives in {took_s:.1f} s"
-    )
+    print(f"{options.seeds} seeds ({options.stack}), {total.lives} request lives in {took_s:.1f} s")
     print(f"{total.lives / took_s:.0f} lives a second with {options.jobs} processes")
     print(f"{total.virtual_s / YEAR_S:.5f} simulated years")
     print(f"{total.faults.total()} faults: " + _counts(total.faults))

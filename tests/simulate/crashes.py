@@ -1,9 +1,9 @@
 """A process that dies at every point of its work, alone and in pairs, and is started again.
 
 `python -m tests.simulate.crashes --pairs 0` dies once at each point, and without `--pairs` also at
-every second point after each first, in an order that `--start` can go on in. A point is a moment before or after a journal write or a
-request to the exchange. Dying drops the process's callbacks as `kill -9` does: nothing of it runs
-any more, and no clean-up either.
+every second point after each first, in an order that `--start` can go on in. A point is a moment
+before or after a journal write or a request to the exchange. Dying drops the process's callbacks as
+`kill -9` does: nothing of it runs any more, and no clean-up either.
 """
 
 import argparse

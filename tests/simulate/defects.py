@@ -88,12 +88,14 @@ def _replace(there: dict[str, Any], name: str, value: Any, module: str) -> None:
 
 def _replace_methods(sound: type, broken: type) -> None:
     for name, value in vars(broken).items():
-        ours = vars(sound).get(name)
-        for get in (lambda f: f, lambda f: getattr(f, "fget", None)):
-            old, new = get(ours), get(value)
-            if isinstance(old, FunctionType) and isinstance(new, FunctionType):
-                if len(old.__code__.co_freevars) == len(new.__code__.co_freevars):
-                    old.__code__ = new.__code__
+        old, new = vars(sound).get(name), value
+        if isinstance(old, property) and isinstance(new, property):
+            old, new = old.fget, new.fget
+        if not (isinstance(old, FunctionType) and isinstance(new, FunctionType)):
+            continue
+        # What a dataclass generates closes over its class, and is not what is planted in.
+        if old.__code__.co_freevars == new.__code__.co_freevars:
+            old.__code__ = new.__code__
 
 
 def patched(defect: Defect) -> str:

@@ -99,8 +99,8 @@ def _labels(story: Story, caused: dict[str, list[Transaction]]) -> Iterator[str]
 
 
 def _is_true(story: Story, entry: Entry, tried: list[int], booked: list[Transaction]) -> bool:
-    """Where replies confirm, a reply's transaction id is the exchange's acknowledgement, even if its
-    record then says FAILED; everything else is a transaction that was booked."""
+    """Where replies confirm, a reply's transaction id is the exchange's acknowledgement, even if
+    its record then says FAILED; everything else is a transaction that was booked."""
     replies_confirm = story.plan.accounts[entry.account].get("confirm", "reply") == "reply"
     if replies_confirm and any(evidence.source == "reply" for evidence in entry.evidence):
         return entry.tran_id in tried

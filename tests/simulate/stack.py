@@ -237,9 +237,7 @@ async def _work(
     await transport.aclose()
 
 
-async def _calm(
-    plan: StackPlan, world: _World, troubles: DrawnTroubles | ScriptedTroubles
-) -> None:
+async def _calm(plan: StackPlan, world: _World, troubles: DrawnTroubles | ScriptedTroubles) -> None:
     await until(plan.quiet_at_s)
     world.simulator.clear_faults()
     troubles.is_over = True
