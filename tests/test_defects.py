@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .simulate import crashes, matrix
-from .simulate.__main__ import run_seed
-from .simulate.defects import LIVES, README, rows, search
+from .simulate.defects import README, rows, runs, search
 from .simulate.planted import DEFECTS, Defect
 
 
@@ -20,14 +18,11 @@ def test_a_planted_defect_is_found_at_its_seed_and_clean_code_passes_there(defec
 @cache
 def clean(by: str, seed: int) -> list[str]:
     """What the check finds without a defect. Tests are not run for it: they run anyway."""
-    if by in LIVES:
-        return run_seed(seed, by).violations
-    if by == "matrix":
-        return matrix.run_task((0, (matrix.CELLS[seed],)))[1]
-    if by == "crashes":
-        return crashes.run_task(((seed,), "memory"))[1].violations
     path = by.partition("::")[0]
-    return [] if (Path(__file__).parents[1] / path).is_file() else [f"there is no {path}"]
+    if path.endswith(".py"):
+        return [] if (Path(__file__).parents[1] / path).is_file() else [f"there is no {path}"]
+    [(_, violations)] = runs(by, seed, 1)
+    return violations
 
 
 def test_the_readme_of_the_tests_has_the_table_of_them() -> None:

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from ..journal import power_cuts
 from . import crashes, matrix
 from .__main__ import run_seed
 from .planted import DEFECTS, Defect
@@ -50,7 +51,7 @@ def _search(defect: Defect, by: str, first: int, seeds: int) -> Finding | None:
     if by.endswith(".py") or "::" in by:
         said = _failed_test(by)
         return None if said is None else (0, said)
-    for seed, violations in _runs(by, first, seeds):
+    for seed, violations in runs(by, first, seeds):
         if violations:
             return seed, violations[0].strip().splitlines()[0]
     return None
@@ -105,7 +106,7 @@ def patched(defect: Defect) -> str:
     return source.replace(defect.sound, defect.broken)
 
 
-def _runs(by: str, first: int, seeds: int) -> Iterator[tuple[int, list[str]]]:
+def runs(by: str, first: int, seeds: int) -> Iterator[tuple[int, list[str]]]:
     """Each run of a check, with what was wrong in it."""
     numbers = range(first, first + seeds)
     if by in LIVES:
@@ -118,6 +119,11 @@ def _runs(by: str, first: int, seeds: int) -> Iterator[tuple[int, list[str]]]:
     elif by == "crashes":
         for point in numbers:
             yield point, crashes.run_task(((point,), "memory"))[1].violations
+    elif by == "power cuts":
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in numbers:
+                cut = power_cuts.campaign(Path(folder, "journal.db"), range(seed, seed + 1))
+                yield seed, cut.losses
     else:
         raise AssertionError(f"no check is called {by}")
 

@@ -1,8 +1,8 @@
 """Defects planted on purpose: each is one small change to the rules that some check has to find.
 
 `by` is the check that does: the lives in memory (`plain`) or of the whole stack (`http`), the
-`matrix` of troubles, the `crashes`, or a file of tests. `seed` is the first life, cell or point
-that finds it there.
+`matrix` of troubles, the `crashes`, the `power cuts`, or a file of tests. `seed` is the first life,
+cell, point or cut that finds it there.
 """
 
 from dataclasses import dataclass
@@ -535,7 +535,7 @@ DEFECTS = (
         file="journal/access.py",
         sound='"PRAGMA synchronous = FULL",',
         broken='"PRAGMA synchronous = NORMAL",',
-        by="tests/journal/test_power_cuts.py",
-        seed=0,
+        by="power cuts",
+        seed=5,
     ),
 )
