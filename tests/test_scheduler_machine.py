@@ -74,7 +74,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             on_change=self.note,
         )
         self.within(self.scheduler.start())
-        self.process.spawn(listen(self.scheduler, self.story))
+        self.listening = self.process.spawn(listen(self.scheduler, self.story))
 
     def note(self, entry: Entry) -> None:
         change = Change(self.loop.time(), self.sim.now_ms(), entry)
