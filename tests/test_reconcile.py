@@ -1,6 +1,7 @@
 """Which of the exchange's records can be an attempt's."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -90,20 +91,23 @@ def test_an_attempt_is_matched_by_the_amount_it_sent_and_not_by_what_was_asked()
     assert candidates(everything, [paid], frozenset(), POLICY) == [paid]
 
 
-AMOUNTS = st.sampled_from(["100", "100.00", "1E+2", "100.00000001", "1", "0.00000001"])
+AMOUNTS = st.sampled_from(["100", "100.00", "1E+2", "100.00000001"])
+OTHERWISE: dict[str, st.SearchStrategy[Any]] = {
+    "status": st.sampled_from(["PENDING", "FAILED"]),
+    "timestamp_ms": st.sampled_from([FIRST_MS - 1, FIRST_MS, LAST_MS, LAST_MS + 1]),
+    "amount": AMOUNTS,
+    "kind": st.just(Kind.REPAY),
+    "asset": st.just("BTC"),
+    "symbol": st.just("BTCUSDT"),
+    "origin": st.just("AUTO"),
+}
 RECORDS = st.builds(
-    record,
+    lambda tran_id, changes: record(tran_id, **changes),
     st.integers(1, 5),
-    status=st.sampled_from(["CONFIRMED", "PENDING", "FAILED"]),
-    timestamp_ms=st.one_of(
-        st.sampled_from([FIRST_MS - 1, FIRST_MS, LAST_MS, LAST_MS + 1]),
-        st.integers(FIRST_MS - 5_000, LAST_MS + 5_000),
+    # Few differences at a time: what differs in much fits nothing, whatever the rules are.
+    st.sampled_from(sorted(OTHERWISE)).flatmap(
+        lambda name: st.fixed_dictionaries({}, optional={name: OTHERWISE[name]})
     ),
-    amount=AMOUNTS,
-    kind=st.sampled_from(Kind),
-    asset=st.sampled_from(["USDT", "BTC"]),
-    symbol=st.sampled_from([None, "BTCUSDT"]),
-    origin=st.sampled_from(["MANUAL", "AUTO"]),
 )
 
 
@@ -125,11 +129,12 @@ def test_candidates_are_the_unclaimed_records_that_agree_in_everything(
     assert candidates(asked, seen, claimed, POLICY) == expected
 
 
-@given(RECORDS, st.integers(1, 40_000))
+@given(st.integers(-20_000, 40_000), st.integers(1, 20_000))
 @UNHURRIED
 def test_no_record_fits_two_attempts_that_are_as_far_apart_as_equal_ones_are_kept(
-    seen: Transaction, further_ms: int
+    after_ms: int, further_ms: int
 ) -> None:
+    seen = record(timestamp_ms=LAST_MS + after_ms)
     first = attempt()
     apart_ms = 5_000 + POLICY.processing_max_ms + POLICY.equal_gap_ms + further_ms
     second = attempt(timestamp_ms=first.timestamp_ms + apart_ms)

@@ -88,6 +88,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         symbol=st.sampled_from([None, None, "BTCUSDT"]),
         priority=st.sampled_from(["normal", "urgent"]),
         send_within=st.sampled_from([None, 0.5, 20.0]),
+        fault=st.none() | st.sampled_from(LOAN_FAULTS),
     )
     def submit(
         self,
@@ -97,7 +98,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         symbol: str | None,
         priority: str,
         send_within: float | None,
+        fault: str | int | None,
     ) -> None:
+        if fault is not None:
+            self.sim.fail_next(fault, account=account)
         key = f"k{len(self.jobs)}"
         self.jobs.append(
             Job(
@@ -141,10 +145,6 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(for_s=st.sampled_from([0.0, 0.01, 0.1, 1.0, 5.1, 17.0, 40.0]))
     def time_passes(self, for_s: float) -> None:
         self.run(asyncio.sleep(for_s))
-
-    @rule(fault=st.sampled_from(LOAN_FAULTS))
-    def a_loan_goes_wrong(self, fault: str | int) -> None:
-        self.sim.fail_next(fault)
 
     @rule(fault=st.sampled_from([f for f in READ_FAULTS if f != "429"]))
     def a_look_goes_wrong(self, fault: str) -> None:
