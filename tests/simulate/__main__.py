@@ -1,8 +1,10 @@
 """The command: `python -m tests.simulate --seeds N --jobs J --stack plain|http|both`."""
 
 import argparse
+import cProfile
 import multiprocessing
 import os
+import pstats
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from .plan import draw
 from .stack import live_stack
 from .stack_plan import draw_stack
 
+PROFILED = 30
 YEAR_S = 365.25 * 86_400
 
 
@@ -67,9 +70,12 @@ def _run(task: tuple[int, str]) -> Result:
 
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
+    if options.profile:
+        return _profile(options)
     began = time.perf_counter()
     total = Result(-1)
     bad: list[Result] = []
+    done = 0
     seeds = range(options.first, options.first + options.seeds)
     stacks = ("plain", "http") if options.stack == "both" else (options.stack,)
     tasks = [(seed, stack) for seed in seeds for stack in stacks]
@@ -81,12 +87,30 @@ def main(arguments: list[str] | None = None) -> int:
                 _print_violation(result)
                 if options.fail_fast:
                     break
+            if options.minutes and time.perf_counter() - began > options.minutes * 60:
+                break
             if options.digests:
                 print(f"{result.stack} seed {result.seed} digest {result.digest}")
             if sys.stderr.isatty() and done % 20 == 0:
                 print(f"\r{done} of {len(tasks)} seeds", end="", file=sys.stderr)
-    _print_report(options, total, bad, time.perf_counter() - began)
+    _print_report(options, done, total, bad, time.perf_counter() - began)
     return 1 if bad else 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    """What bounds a life, on one core: processor time, because other work may share the core."""
+    stack = "plain" if options.stack == "plain" else "http"
+    seeds = range(options.first, options.first + options.seeds)
+    run_seed(options.first, stack)  # what is imported and compiled late is not a life's
+    began_s = time.process_time()
+    lives = sum(run_seed(seed, stack).lives for seed in seeds)
+    took_s = time.process_time() - began_s
+    profile = cProfile.Profile()
+    for seed in seeds:
+        profile.runcall(run_seed, seed, stack)
+    print(f"{lives} request lives, {lives / took_s:.0f} a second of one core's time ({stack})")
+    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(PROFILED)
+    return 0
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -96,6 +120,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         epilog="example: python -m tests.simulate --seeds 1000 --jobs 2",
     )
     parser.add_argument("--seeds", type=int, default=200, help="how many lives (200)")
+    parser.add_argument("--minutes", type=float, help="stop after so long")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
     parser.add_argument(
@@ -105,6 +130,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="in memory, or with real HTTP, a SQLite file and crashes (both)",
     )
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first violation")
+    parser.add_argument("--profile", action="store_true", help="tell what bounds the lives")
     parser.add_argument("--digests", action="store_true", help="print each life's digest")
     return parser.parse_args(arguments)
 
@@ -127,10 +153,10 @@ def _print_violation(result: Result) -> None:
 
 
 def _print_report(
-    options: argparse.Namespace, total: Result, bad: list[Result], took_s: float
+    options: argparse.Namespace, done: int, total: Result, bad: list[Result], took_s: float
 ) -> None:
-    print(f"{options.seeds} seeds ({options.stack}), {total.lives} request lives in {took_s:.1f} s")
-    print(f"{total.lives / took_s:.0f} lives a second with {options.jobs} processes")
+    print(f"{done} lives ({options.stack}), {total.lives} request lives in {took_s:.1f} s")
+    print(f"{total.lives / took_s:.0f} request lives a second with {options.jobs} processes")
     print(f"{total.virtual_s / YEAR_S:.5f} simulated years")
     print(f"{total.faults.total()} faults: " + _counts(total.faults))
     print("branches: " + _counts(total.branches))

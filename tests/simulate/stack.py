@@ -247,7 +247,7 @@ async def _calm(plan: StackPlan, world: _World, troubles: DrawnTroubles | Script
 async def _kept(shelf: SqliteShelf) -> dict[str, Entry]:
     journal = shelf.journal()
     await journal.open()
-    found = await journal.find(limit=1_000)
+    found = await journal.find(limit=10_000)
     await journal.aclose()
     return {entry.key: entry for entry in found}
 
