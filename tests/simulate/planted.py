@@ -465,10 +465,10 @@ DEFECTS = (
         seed=0,
     ),
     Defect(
-        name="deadlines are not looked at",
+        name="deadlines are looked at five seconds late",
         file="account_queue.py",
-        sound="while self._deadlines and self._deadlines[0][0] <= now_ms:",
-        broken="while self._deadlines and self._deadlines[0][0] <= now_ms - 30_000:",
+        sound="heapq.heappush(self._deadlines, (entry.deadline_ms, entry.seq, entry.key))",
+        broken="heapq.heappush(self._deadlines, (entry.deadline_ms + 5000, entry.seq, entry.key))",
         by="plain",
         seed=1,
     ),
