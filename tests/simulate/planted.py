@@ -258,8 +258,8 @@ DEFECTS = (
         file="transport.py",
         sound="if connection.protocol is None or not connection.protocol.should_close:",
         broken="if True:",
-        by="http",
-        seed=9,
+        by="matrix",
+        seed=43,
     ),
     Defect(
         name="a redirect is followed",
