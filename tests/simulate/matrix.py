@@ -49,7 +49,8 @@ def run_cell(*cells: Cell, seed: int = 0) -> list[str]:
     plan = plan_of(*cells, seed=seed)
     story, simulator = live_stack(plan)
     wrong = violations(story, simulator)
-    if story.counts["strikes"] < len(plan.script):
+    # Of two, the first may end what the second was waiting for.
+    if len(cells) == 1 and story.counts["strikes"] < len(plan.script):
         wrong.append(f"{story.counts['strikes']} of {len(plan.script)} troubles struck")
     if len(plan.crashes) != story.counts["crash"]:
         wrong.append("it did not crash")
