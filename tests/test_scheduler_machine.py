@@ -206,4 +206,4 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 
 TestSchedulerMachine = SchedulerMachine.TestCase
-TestSchedulerMachine.settings = settings(UNHURRIED, max_examples=60, stateful_step_count=25)
+TestSchedulerMachine.settings = settings(UNHURRIED, max_examples=100, stateful_step_count=25)
