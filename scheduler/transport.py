@@ -81,7 +81,31 @@ class AiohttpTransport:
 
     def _connector(self) -> aiohttp.BaseConnector:
         # One attempt an account is in the air, so the accounts bound the connections.
-        return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_MAX_S, force_close=False)
+        return _Connector(limit=0, keepalive_timeout=IDLE_MAX_S, force_close=False)
+
+
+class Unspoilt(aiohttp.BaseConnector):
+    """Reuses no connection on which something came that nobody had asked for.
+
+    aiohttp would take it for the reply to the next request: a reply that came twice would confirm
+    one loan with another one's transaction.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: "list[aiohttp.tracing.Trace]",
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.connector.Connection:
+        while True:  # ends with a new connection at the latest
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+
+
+class _Connector(Unspoilt, aiohttp.TCPConnector):
+    pass
 
 
 def checked_base_url(base_url: str) -> str:

@@ -1,5 +1,6 @@
 """Requests byte for byte, and what each reply may and may not be taken for."""
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -833,3 +834,46 @@ def test_a_record_read_is_the_record_that_fits() -> None:
         "txId": 9_001,
     }
     assert read(seen) == record(9_001)
+
+
+CELL = st.sampled_from(["MANUAL", "100", "1E-8", "USDT", "CONFIRMED", "NaN", 1, 2**63, 1.5, True])
+
+
+@UNHURRIED
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(sorted(ROW)), CELL | JSON, max_size=2).map(
+            lambda changes: {**ROW, **changes}
+        ),
+        max_size=2,
+    ),
+    st.integers(0, 3) | JSON,
+)
+def test_a_page_is_read_as_it_stands_or_not_at_all(rows: list[dict[str, Any]], total: Any) -> None:
+    said = reply(200, {"rows": rows, "total": total})
+    try:
+        found, in_all = binance.records(said, Kind.BORROW)
+    except BadReply:
+        return
+    assert (len(found), in_all) == (len(rows), total)
+    for seen, row_ in zip(found, rows, strict=True):
+        told = (seen.tran_id, seen.origin, seen.asset, seen.status, seen.timestamp_ms)
+        names = ("txId", "type", "asset", "status", "timestamp")
+        assert told == tuple(row_[name] for name in names)
+        assert seen.amount == Decimal(row_["amount"])
+        assert seen.symbol == (row_.get("isolatedSymbol") or None)
+
+
+@UNHURRIED
+@given(st.integers(0, 999), st.binary(max_size=60))
+def test_whatever_bytes_answer_a_read_it_says_something_usable_or_that_it_does_not(
+    status: int, body: bytes
+) -> None:
+    for read_it in (
+        binance.server_time_ms,
+        binance.inventory,
+        lambda said: binance.records(said, Kind.REPAY),
+    ):
+        with suppress(BadReply):
+            read_it(reply(status, body))
+            assert status == 200

@@ -1,12 +1,17 @@
 """Which of the exchange's records can be an attempt's."""
 
-import pytest
+from decimal import Decimal
+from typing import Any
 
-from scheduler.model import Kind, Transaction
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.model import Kind, State, Transaction
 from scheduler.policy import Policy
 from scheduler.reconcile import Window, candidates, fits, window
 
-from .build import NOW_MS, attempt, entry, record
+from .build import NOW_MS, UNHURRIED, attempt, entry, record
 
 POLICY = Policy(recv_window_ms=5_000, processing_max_ms=10_000, match_before_ms=1_000)
 FIRST_MS = NOW_MS - 1_000
@@ -84,3 +89,53 @@ def test_an_attempt_is_matched_by_the_amount_it_sent_and_not_by_what_was_asked()
     everything = entry(kind=Kind.REPAY, amount="all", tried=attempt(amount="12.5"))
     paid = record(kind=Kind.REPAY, amount="12.5")
     assert candidates(everything, [paid], frozenset(), POLICY) == [paid]
+
+
+AMOUNTS = st.sampled_from(["100", "100.00", "1E+2", "100.00000001"])
+OTHERWISE: dict[str, st.SearchStrategy[Any]] = {
+    "status": st.sampled_from(["PENDING", "FAILED"]),
+    "timestamp_ms": st.sampled_from([FIRST_MS - 1, FIRST_MS, LAST_MS, LAST_MS + 1]),
+    "amount": AMOUNTS,
+    "kind": st.just(Kind.REPAY),
+    "asset": st.just("BTC"),
+    "symbol": st.just("BTCUSDT"),
+    "origin": st.just("AUTO"),
+}
+RECORDS = st.builds(
+    lambda tran_id, changes: record(tran_id, **changes),
+    st.integers(1, 5),
+    # Few differences at a time: what differs in much fits nothing, whatever the rules are.
+    st.sampled_from(sorted(OTHERWISE)).flatmap(
+        lambda name: st.fixed_dictionaries({}, optional={name: OTHERWISE[name]})
+    ),
+)
+
+
+@given(st.lists(RECORDS, max_size=6), st.frozensets(st.integers(1, 5)), AMOUNTS)
+@UNHURRIED
+def test_candidates_are_the_unclaimed_records_that_agree_in_everything(
+    seen: list[Transaction], claimed: frozenset[int], amount: str
+) -> None:
+    asked = entry(State.UNKNOWN, tried=attempt(amount=amount))
+    expected = [
+        each
+        for each in seen
+        if each.tran_id not in claimed
+        and (each.origin, each.kind, each.asset, each.symbol)
+        == ("MANUAL", Kind.BORROW, "USDT", None)
+        and each.amount == Decimal(amount)
+        and FIRST_MS <= each.timestamp_ms <= LAST_MS
+    ]
+    assert candidates(asked, seen, claimed, POLICY) == expected
+
+
+@given(st.integers(-20_000, 40_000), st.integers(1, 20_000))
+@UNHURRIED
+def test_no_record_fits_two_attempts_that_are_as_far_apart_as_equal_ones_are_kept(
+    after_ms: int, further_ms: int
+) -> None:
+    seen = record(timestamp_ms=LAST_MS + after_ms)
+    first = attempt()
+    apart_ms = 5_000 + POLICY.processing_max_ms + POLICY.equal_gap_ms + further_ms
+    second = attempt(timestamp_ms=first.timestamp_ms + apart_ms)
+    assert not (fits(entry(), first, seen, POLICY) and fits(entry(), second, seen, POLICY))

@@ -289,6 +289,26 @@ class TestAnswered:
                 await transport.send(POST)
         assert (server.connections, len(server.requests)) == (1, 3)
 
+    async def test_a_connection_on_which_a_reply_came_twice_is_not_used_again(self) -> None:
+        copied = asyncio.Event()
+
+        async def says_it_twice(
+            server: Server, _: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            said = full(b"%d" % len(server.requests))
+            writer.write(said)
+            await asyncio.sleep(0.05)
+            writer.write(said)
+            copied.set()
+
+        async with serving(says_it_twice) as server, client(server.url) as transport:
+            first = await transport.send(POST)
+            await copied.wait()
+            await asyncio.sleep(0.05)
+            second = await transport.send(POST)
+        assert (first.body, second.body) == (b"1", b"2")
+        assert server.connections == 2
+
     async def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

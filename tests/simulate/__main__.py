@@ -1,20 +1,27 @@
-"""The command: `python -m tests.simulate --seeds N --jobs J`."""
+"""The command: `python -m tests.simulate --seeds N --jobs J --stack plain|looks|http`."""
 
 import argparse
+import cProfile
 import multiprocessing
 import os
+import pstats
 import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 
-from .life import live
+from scheduler.simulator import Simulator
+
+from .life import Story, live
 from .oracle import violations
 from .plan import draw, with_looks
+from .stack import live_stack
+from .stack_plan import draw_stack
 
+PROFILED = 30
+STACKS = ("plain", "looks", "http")
 YEAR_S = 365.25 * 86_400
 
 
@@ -23,6 +30,7 @@ class Result:
     """One seed's outcome, small enough to send between processes."""
 
     seed: int
+    stack: str = "plain"
     lives: int = 0
     virtual_s: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
@@ -31,16 +39,16 @@ class Result:
     digest: str = ""
 
 
-def run_seed(seed: int, *, looks: bool = False) -> Result:
+def run_seed(seed: int, stack: str = "plain") -> Result:
     """Live and judge one seed; whatever it raises is a violation too."""
     try:
-        plan = draw(seed)
-        story, simulator = live(with_looks(plan) if looks else plan)
+        story, simulator = _live(seed, stack)
         return Result(
             seed,
+            stack,
             lives=len(story.plan.jobs),
             virtual_s=story.virtual_s,
-            faults=Counter(simulator.ledger.faults),
+            faults=simulator.ledger.faults + story.troubles,
             branches=story.branches(),
             violations=violations(story, simulator),
             digest=story.digest(),
@@ -49,30 +57,63 @@ def run_seed(seed: int, *, looks: bool = False) -> Result:
         if isinstance(error, KeyboardInterrupt):
             raise
         last = traceback.format_exception(error)[-8:]
-        return Result(seed, violations=[f"{type(error).__name__}: {error}\n{''.join(last)}"])
+        said = f"{type(error).__name__}: {error}\n{''.join(last)}"
+        return Result(seed, stack, violations=[said])
+
+
+def _live(seed: int, stack: str) -> tuple[Story, Simulator]:
+    if stack == "http":
+        return live_stack(draw_stack(seed))
+    return live(with_looks(draw(seed)) if stack == "looks" else draw(seed))
+
+
+def _run(task: tuple[int, str]) -> Result:
+    return run_seed(*task)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
+    if options.profile:
+        return _profile(options)
     began = time.perf_counter()
     total = Result(-1)
     bad: list[Result] = []
+    done = 0
     seeds = range(options.first, options.first + options.seeds)
+    stacks = STACKS if options.stack == "all" else (options.stack,)
+    tasks = [(seed, stack) for seed in seeds for stack in stacks]
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-        run = partial(run_seed, looks=options.looks)
-        for done, result in enumerate(pool.imap_unordered(run, seeds, chunksize=4), 1):
+        for done, result in enumerate(pool.imap_unordered(_run, tasks, chunksize=4), 1):
             _add(total, result)
             if result.violations:
                 bad.append(result)
-                _print_violation(result, " --looks" if options.looks else "")
+                _print_violation(result)
                 if options.fail_fast:
                     break
+            if options.minutes and time.perf_counter() - began > options.minutes * 60:
+                break
             if options.digests:
-                print(f"seed {result.seed} digest {result.digest}")
+                print(f"{result.stack} seed {result.seed} digest {result.digest}")
             if sys.stderr.isatty() and done % 20 == 0:
-                print(f"\r{done} of {options.seeds} seeds", end="", file=sys.stderr)
-    _print_report(options, total, bad, time.perf_counter() - began)
+                print(f"\r{done} of {len(tasks)} seeds", end="", file=sys.stderr)
+    _print_report(options, done, total, bad, time.perf_counter() - began)
     return 1 if bad else 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    """What bounds a life, on one core: processor time, because other work may share the core."""
+    stack = "http" if options.stack == "all" else options.stack
+    seeds = range(options.first, options.first + options.seeds)
+    run_seed(options.first, stack)  # what is imported and compiled late is not a life's
+    began_s = time.process_time()
+    lives = sum(run_seed(seed, stack).lives for seed in seeds)
+    took_s = time.process_time() - began_s
+    profile = cProfile.Profile()
+    for seed in seeds:
+        profile.runcall(run_seed, seed, stack)
+    print(f"{lives} request lives, {lives / took_s:.0f} a second of one core's time ({stack})")
+    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(PROFILED)
+    return 0
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -82,13 +123,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         epilog="example: python -m tests.simulate --seeds 1000 --jobs 2",
     )
     parser.add_argument("--seeds", type=int, default=200, help="how many lives (200)")
+    parser.add_argument("--minutes", type=float, help="stop after so long")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
-    parser.add_argument("--fail-fast", action="store_true", help="stop at the first violation")
-    parser.add_argument("--digests", action="store_true", help="print each life's digest")
     parser.add_argument(
-        "--looks", action="store_true", help="most amounts are all, max or at most something"
+        "--stack",
+        choices=(*STACKS, "all"),
+        default="all",
+        help="in memory, the same with amounts that are looked up, or with real HTTP, a SQLite "
+        "file and crashes (all)",
     )
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first violation")
+    parser.add_argument("--profile", action="store_true", help="tell what bounds the lives")
+    parser.add_argument("--digests", action="store_true", help="print each life's digest")
     return parser.parse_args(arguments)
 
 
@@ -99,22 +146,26 @@ def _add(total: Result, result: Result) -> None:
     total.branches.update(result.branches)
 
 
-def _print_violation(result: Result, option: str) -> None:
-    print(f"seed {result.seed} at commit {_commit()}:")
+def _print_violation(result: Result) -> None:
+    print(f"seed {result.seed} of {result.stack} at commit {_commit()}:")
     for violation in result.violations:
         print(f"  {violation}")
-    print(f"  again: python -m tests.simulate --first {result.seed} --seeds 1 --jobs 1{option}")
+    print(
+        f"  again: python -m tests.simulate --stack {result.stack} --first {result.seed} --seeds 1"
+        " --jobs 1"
+    )
 
 
 def _print_report(
-    options: argparse.Namespace, total: Result, bad: list[Result], took_s: float
+    options: argparse.Namespace, done: int, total: Result, bad: list[Result], took_s: float
 ) -> None:
-    print(f"{options.seeds} seeds, {total.lives} request lives in {took_s:.1f} s")
-    print(f"{total.lives / took_s:.0f} lives a second with {options.jobs} processes")
-    print(f"{total.virtual_s / YEAR_S:.3f} simulated years")
-    print("faults: " + _counts(total.faults))
+    print(f"{done} lives ({options.stack}), {total.lives} request lives in {took_s:.1f} s")
+    print(f"{total.lives / took_s:.0f} request lives a second with {options.jobs} processes")
+    print(f"{total.virtual_s / YEAR_S:.5f} simulated years")
+    print(f"{total.faults.total()} faults: " + _counts(total.faults))
     print("branches: " + _counts(total.branches))
-    print(f"{len(bad)} seeds with violations: {sorted(result.seed for result in bad)[:20]}")
+    seeds = sorted((result.stack, result.seed) for result in bad)
+    print(f"{len(bad)} seeds with violations: {seeds[:20]}")
 
 
 def _counts(counter: Counter[str]) -> str:

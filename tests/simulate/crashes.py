@@ -1,18 +1,21 @@
 """A process that dies at every point of its work, alone and in pairs, and is started again.
 
 `python -m tests.simulate.crashes --pairs 0` dies once at each point, and without `--pairs` also at
-every second point after each first. A point is a moment before or after a journal write or a
-request to the exchange. Dying drops the process's callbacks as `kill -9` does: nothing of it runs
-any more, and no clean-up either.
+every second point after each first, in an order that `--start` can go on in. A point is a moment
+before or after a journal write or a request to the exchange. Dying drops the process's callbacks as
+`kill -9` does: nothing of it runs any more, and no clean-up either.
 """
 
 import argparse
+import multiprocessing
+import os
 import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -148,7 +151,7 @@ class Outcome:
 def run(dies_at: tuple[int, ...], shelf: Shelf, seed: int = 0, *, work: Work = WORK) -> Outcome:
     """One run: a process for each death, and one that lives."""
     options: dict[str, Any] = {}
-    if work is WORK_WITH_LOOKS:
+    if work == WORK_WITH_LOOKS:
         options = {"epoch_ms": 472_222 * HOUR_MS - BEFORE_THE_HOUR_MS, "debt_min": "0"}
     simulator = Simulator(port=None, seed=seed, **options)
     epoch_ms = simulator.options.epoch_ms
@@ -168,7 +171,7 @@ async def _run(dies_at: tuple[int, ...], shelf: Shelf, simulator: Simulator, wor
     async with simulator:
         account = simulator.account("main")
         simulator.set_debt(account, "USDT", "1000")
-        if work is WORK:
+        if work == WORK:
             # One loan whose answer is lost, one request that is, and an order in the way.
             simulator.fail_next("never_left")
             simulator.fail_next("lost_after")
@@ -267,12 +270,44 @@ async def _judge(simulator: Simulator, shelf: Shelf, work: Work) -> list[str]:
     return found
 
 
-def singles(shelf: Callable[[], Shelf], work: Work = WORK) -> list[tuple[tuple[int, ...], Outcome]]:
-    """A run that dies at each point of a run that does not."""
-    whole = run((), shelf(), work=work)
-    return [((), whole)] + [
-        ((point,), run((point,), shelf(), work=work)) for point in range(1, whole.points[0] + 1)
-    ]
+def run_task(task: tuple[tuple[int, ...], str, Work]) -> tuple[tuple[int, ...], Outcome]:
+    """One run over a journal of its own, `memory` or `sqlite`."""
+    dies_at, kind, work = task
+    try:
+        if kind == "memory":
+            return dies_at, run(dies_at, SurvivingShelf(), work=work)
+        with tempfile.TemporaryDirectory(dir=memory_disk()) as folder:
+            return dies_at, run(dies_at, SqliteShelf(Path(folder) / "journal.db"), work=work)
+    except Exception as error:
+        last = traceback.format_exception(error)[-4:]
+        return dies_at, Outcome(violations=["".join(last)])
+
+
+class Campaign:
+    """Runs many deaths and tells what came of them as it goes."""
+
+    def __init__(self, kind: str, jobs: int, work: Work) -> None:
+        self.kind = kind
+        self.jobs = jobs
+        self.work = work
+        self.ran = 0
+        self.bad = 0
+        self._began = time.perf_counter()
+
+    def outcomes(self, deaths: Sequence[tuple[int, ...]]) -> Iterator[tuple[Any, Outcome]]:
+        """In order; violations are printed at once."""
+        tasks = [(dies_at, self.kind, self.work) for dies_at in deaths]
+        with multiprocessing.get_context("fork").Pool(self.jobs) as pool:
+            for dies_at, outcome in pool.imap(run_task, tasks, chunksize=4):
+                self.ran += 1
+                if outcome.violations:
+                    self.bad += 1
+                    print(f"dead at {dies_at}: {outcome.violations}", flush=True)
+                yield dies_at, outcome
+
+    @property
+    def took_s(self) -> float:
+        return time.perf_counter() - self._began
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -282,43 +317,38 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m tests.simulate.crashes --pairs 500 --journal sqlite",
     )
     parser.add_argument("--journal", choices=("memory", "sqlite"), default="memory")
-    parser.add_argument("--pairs", type=int, help="how many, drawn at random; all if not given")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pairs", type=int, help="how many; all if not given")
+    parser.add_argument("--start", type=int, default=0, help="skip so many pairs, to go on there")
+    parser.add_argument("--seed", type=int, default=0, help="decides the order of the pairs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
+    parser.add_argument("--progress", type=int, default=0, help="say how far it is every N pairs")
     parser.add_argument("--looks", action="store_true", help="repay all, borrow at most something")
     options = parser.parse_args(arguments)
     work = WORK_WITH_LOOKS if options.looks else WORK
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=_memory_disk()) as folder:
-        names = count()
-
-        def shelf() -> Shelf:
-            if options.journal == "memory":
-                return SurvivingShelf()
-            return SqliteShelf(Path(folder) / f"{next(names)}.db")
-
-        ran = singles(shelf, work)
-        pairs = [
-            (first, second)
-            for (dies_at, outcome) in ran[1:]
-            for first in dies_at
-            for second in range(1, outcome.points[-1] + 1)
-        ]
-        chosen = pairs
-        if options.pairs is not None:
-            chosen = random.Random(options.seed).sample(pairs, min(options.pairs, len(pairs)))
-        ran += [(pair, run(pair, shelf(), work=work)) for pair in chosen]
-    bad = [(dies_at, outcome) for dies_at, outcome in ran if outcome.violations]
-    for dies_at, outcome in bad[:20]:
-        print(f"dead at {dies_at}: {outcome.violations}")
-    took_s = time.perf_counter() - began
+    campaign = Campaign(options.journal, options.jobs, work)
+    _, whole = run_task(((), options.journal, work))
+    points = whole.points[0] if whole.points else 0
+    singles = list(campaign.outcomes([(), *((point,) for point in range(1, points + 1))]))
+    pairs = [
+        (*dies_at, second)
+        for dies_at, outcome in singles[1:]
+        for second in range(1, (outcome.points or [0])[-1] + 1)
+    ]
+    # In an order of its own, so that a part of them is a fair part.
+    random.Random(options.seed).shuffle(pairs)
+    last = None if options.pairs is None else options.start + options.pairs
+    chosen = pairs[options.start : last]
+    for done, _ in enumerate(campaign.outcomes(chosen), options.start + 1):
+        if options.progress and done % options.progress == 0:
+            print(f"{done} of {len(pairs)} pairs, {campaign.bad} with violations", flush=True)
     print(
-        f"{ran[0][1].points[0]} points, {len(chosen)} of {len(pairs)} pairs, {len(ran)} runs "
-        f"in {took_s:.1f} s, {len(bad)} with violations"
+        f"{points} points, {len(chosen)} of {len(pairs)} pairs, {campaign.ran} runs "
+        f"in {campaign.took_s:.1f} s, {campaign.bad} with violations"
     )
-    return 1 if bad else 0
+    return 1 if campaign.bad else 0
 
 
-def _memory_disk() -> str | None:
+def memory_disk() -> str | None:
     """Three synced writes a submission would otherwise be most of the time."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 

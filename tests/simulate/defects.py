@@ -1,236 +1,219 @@
-"""Defects planted on purpose, to show that the simulation finds such things.
+"""Plants each defect and tells which check finds it.
 
-Each is one small change to the rules. `python -m tests.simulate.defects` plants every one in a copy
-of the package and tells which seed finds it; the tests run each at its recorded seed.
+`python -m tests.simulate.defects` plants every one, in a process of its own, and searches its
+first finding; with `--write` it records those in `planted.py` and in `tests/README.md`.
 """
 
 import argparse
-import shutil
-import subprocess
+import importlib
+import io
+import multiprocessing
+import os
+import re
 import sys
 import tempfile
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+import pytest
+
+from ..journal import power_cuts
+from . import crashes, matrix
+from .__main__ import run_seed
+from .planted import DEFECTS, Defect
 
 ROOT = Path(__file__).parents[2]
+PLANTED = Path(__file__).with_name("planted.py")
+README = ROOT / "tests" / "README.md"
+LIVES = ("plain", "http")
+PATIENCE_S = 300
+"""For one search; a defect may make something go on for ever."""
+BEGIN, END = "| defect | file | found by | seed |\n|---|---|---|---|\n", "\n\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defect:
-    """One change: `sound` stands exactly once in the file and is replaced by `broken`."""
-
-    name: str
-    file: str
-    sound: str
-    broken: str
-    seed: int
-    """The first seed that finds it."""
+Finding: TypeAlias = tuple[int, str]
+"""Which life, cell or point finds a defect, and what it says."""
 
 
-DEFECTS = (
-    Defect(
-        name="a lost answer is sent again blindly",
-        file="lifecycle.py",
-        sound="return _unknown(entry, event.answer, reason, policy, now_ms), Settle()",
-        broken="return _next(_ended(entry, Outcome.LOST, now_ms), State.QUEUED), Release()",
-        seed=0,
-    ),
-    Defect(
-        name="one look proves absence",
-        file="lifecycle.py",
-        sound="if entry.absent_at_ms is None:",
-        broken="entry = revised(entry, absent_at_ms=entry.absent_at_ms or 0)\n    if False:",
-        seed=1490,
-    ),
-    Defect(
-        name="absence is concluded before the fence",
-        file="lifecycle.py",
-        sound="if not look.is_trusted or look.as_of_ms <= conclusive_ms:",
-        broken="if not look.is_trusted:",
-        seed=1,
-    ),
-    Defect(
-        name="no bound for processing",
-        file="policy.py",
-        sound="return self.processing_max_ms + self.visibility_max_ms",
-        broken="return self.visibility_max_ms",
-        seed=12,
-    ),
-    Defect(
-        name="no bound for visibility",
-        file="policy.py",
-        sound="return self.processing_max_ms + self.visibility_max_ms",
-        broken="return self.processing_max_ms",
-        seed=12,
-    ),
-    Defect(
-        name="absence is concluded from a clock in doubt",
-        file="lifecycle.py",
-        sound="if not look.is_trusted or look.as_of_ms <= conclusive_ms:",
-        broken="if look.as_of_ms <= conclusive_ms:",
-        seed=5292,
-    ),
-    Defect(
-        name="a FAILED record counts as success",
-        file="lifecycle.py",
-        sound='case [Transaction(status="CONFIRMED") as record]:',
-        broken='case [Transaction(status="CONFIRMED" | "FAILED") as record]:',
-        seed=1,
-    ),
-    Defect(
-        name="a PENDING record counts as none",
-        file="lifecycle.py",
-        sound="""            entry = revised(entry, absent_at_ms=None)
-            return _look_again(entry, policy, now_ms, f"txId {record.tran_id} pending"), Settle()
-""",
-        broken="""            pass
-""",
-        seed=931,
-    ),
-    Defect(
-        name="a match proves something on a shared account",
-        file="lifecycle.py",
-        sound="if found and not look.is_exclusive:",
-        broken="if False:",
-        seed=638,
-    ),
-    Defect(
-        name="-3007 is passed on as final",
-        file="lifecycle.py",
-        sound="case Disposition.TERMINAL:",
-        broken="case Disposition.TERMINAL | Disposition.BUSY:",
-        seed=1,
-    ),
-    Defect(
-        name="a borrow is dropped when its deadline comes, whatever is known of it",
-        file="lifecycle.py",
-        sound="case State.SENT, Lost(reason):",
-        broken="""case State.SENT, Lost(reason) if now_ms >= entry.deadline_ms:
-            return _final(entry, State.NOT_EXECUTED, now_ms, "deadline", "too late"), Finish()
-        case State.SENT, Lost(reason):""",
-        seed=27,
-    ),
-    Defect(
-        name="equal attempts may overlap",
-        file="account_queue.py",
-        sound="if _asks_equal(other, entry):",
-        broken="if False:",
-        seed=457,
-    ),
-    Defect(
-        name="an unknown attempt does not hold its account",
-        file="account_queue.py",
-        sound="if attempt.exclusion == self._exclusion(entry):",
-        broken="if False:",
-        seed=1,
-    ),
-    Defect(
-        name="the newest goes first",
-        file="account_queue.py",
-        sound="            row.append(entry)\n",
-        broken="            row.appendleft(entry)\n",
-        seed=0,
-    ),
-    Defect(
-        name="no gap between starts",
-        file="pace.py",
-        sound="return max(0, free_ms - now_ms)",
-        broken="return 0",
-        seed=0,
-    ),
-    Defect(
-        name="a 200 without a transaction id is success",
-        file="binance.py",
-        sound='return Lost("200 without a transaction id")',
-        broken="return Accepted(1)",
-        seed=0,
-    ),
-    Defect(
-        name="a lost connection is taken for one that never stood",
-        file="exchange.py",
-        sound="return Sent(Lost(str(error)), None)",
-        broken="return Sent(NotSent(str(error)), None)",
-        seed=7,
-    ),
-    Defect(
-        name="records of orders are matched",
-        file="reconcile.py",
-        sound="record.origin == OURS",
-        broken="record.origin != ''",
-        seed=50,
-    ),
-    Defect(
-        name="a transaction may be claimed twice",
-        file="reconcile.py",
-        sound="if record.tran_id not in claimed",
-        broken="if record.tran_id",
-        seed=25,
-    ),
-    Defect(
-        name="the look begins before the clock is read",
-        file="exchange.py",
-        sound="return Look(tuple(found.values()), as_of_ms, is_trusted)",
-        broken="return Look(tuple(found.values()), self._clock.now_ms() + 20_000, True)",
-        seed=12,
-    ),
-    Defect(
-        name="a look that failed counts as an empty one",
-        file="exchange.py",
-        sound="return LookUpFailed(str(error) or type(error).__name__)",
-        broken="return Look((), as_of_ms, is_trusted)",
-        seed=4826,
-    ),
-)
+def search(defect: Defect, by: str, first: int, seeds: int) -> Finding | None:
+    """The first of the seeds with which the check finds the defect. In a process of its own."""
+    context = multiprocessing.get_context("fork")
+    with context.Pool(1) as pool:
+        return pool.apply_async(_search, (defect, by, first, seeds)).get(PATIENCE_S)
 
 
-def plant(defect: Defect, where: Path) -> None:
-    """Copy the project to `where` with the defect in it."""
-    for part in ("scheduler", "tests"):
-        shutil.copytree(ROOT / part, where / part, ignore=shutil.ignore_patterns("__pycache__"))
-    file = where / "scheduler" / defect.file
-    source = file.read_text("utf-8")
-    assert source.count(defect.sound) == 1, f"{defect.name}: its place in {defect.file} is gone"
-    file.write_text(source.replace(defect.sound, defect.broken), "utf-8")
-
-
-def first_finding(defect: Defect, first: int, seeds: int) -> tuple[int, str] | None:
-    """The first of the seeds that finds the defect, and what it says; None if none does."""
-    with tempfile.TemporaryDirectory() as where:
-        plant(defect, Path(where))
-        command = ["-m", "tests.simulate", "--first", str(first), "--seeds", str(seeds)]
-        done = subprocess.run(
-            [sys.executable, *command, "--jobs", "1", "--fail-fast"],
-            cwd=where,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    lines = done.stdout.splitlines()
-    for place, line in enumerate(lines):
-        if line.startswith("seed "):
-            return int(line.split()[1]), lines[place + 1].strip()
-    assert done.returncode == 0, done.stderr
+def _search(defect: Defect, by: str, first: int, seeds: int) -> Finding | None:
+    plant(defect)
+    if by.endswith(".py") or "::" in by:
+        said = _failed_test(by)
+        return None if said is None else (0, said)
+    for seed, violations in runs(by, first, seeds):
+        if violations:
+            return seed, violations[0].strip().splitlines()[0]
     return None
 
 
-def main() -> int:
+def plant(defect: Defect) -> None:
+    """From here on this process runs the rules with the defect in them.
+
+    The code of the changed functions is put in the place of the sound one, so that whoever has
+    imported them has the defect too.
+    """
+    name = ".".join(["scheduler", *Path(defect.file).with_suffix("").parts])
+    sound = importlib.import_module(name)
+    broken = ModuleType(name)
+    broken.__package__ = sound.__package__
+    broken.__file__ = sound.__file__
+    sys.modules[name] = broken  # dataclasses look their module up there
+    exec(compile(patched(defect), str(sound.__file__), "exec", dont_inherit=True), vars(broken))
+    sys.modules[name] = sound
+    for each, value in vars(broken).items():
+        _replace(vars(sound), each, value, name)
+
+
+def _replace(there: dict[str, Any], name: str, value: Any, module: str) -> None:
+    if name not in there:
+        there[name] = value
+    elif isinstance(value, FunctionType):
+        there[name].__code__ = value.__code__
+    elif isinstance(value, type):
+        if value.__module__ == module:
+            _replace_methods(there[name], value)
+    elif isinstance(value, str | int | tuple) and not name.startswith("__"):
+        there[name] = value
+
+
+def _replace_methods(sound: type, broken: type) -> None:
+    for name, value in vars(broken).items():
+        old, new = vars(sound).get(name), value
+        if isinstance(old, property) and isinstance(new, property):
+            old, new = old.fget, new.fget
+        if not (isinstance(old, FunctionType) and isinstance(new, FunctionType)):
+            continue
+        # What a dataclass generates closes over its class, and is not what is planted in.
+        if old.__code__.co_freevars == new.__code__.co_freevars:
+            old.__code__ = new.__code__
+
+
+def patched(defect: Defect) -> str:
+    """The file's text with the defect in it."""
+    source = (ROOT / "scheduler" / defect.file).read_text("utf-8")
+    assert source.count(defect.sound) == 1, f"{defect.name}: its place in {defect.file} is gone"
+    return source.replace(defect.sound, defect.broken)
+
+
+def runs(by: str, first: int, seeds: int) -> Iterator[tuple[int, list[str]]]:
+    """Each run of a check, with what was wrong in it."""
+    numbers = range(first, first + seeds)
+    if by in LIVES:
+        for seed in numbers:
+            yield seed, run_seed(seed, by).violations
+    elif by == "matrix":
+        for number, cell in enumerate(matrix.CELLS):
+            if number in numbers:
+                yield number, matrix.run_task((0, (cell,)))[1]
+    elif by == "crashes":
+        for point in numbers:
+            yield point, crashes.run_task(((point,), "memory", crashes.WORK))[1].violations
+    elif by == "power cuts":
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in numbers:
+                cut = power_cuts.campaign(Path(folder, "journal.db"), range(seed, seed + 1))
+                yield seed, cut.losses
+    else:
+        raise AssertionError(f"no check is called {by}")
+
+
+def _failed_test(node: str) -> str | None:
+    """The first test of a file that fails, None if none does."""
+    said = io.StringIO()
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
+        options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider"]
+        options += ["--basetemp", f"{folder}/t", node]
+        code = pytest.main(options)
+    if code == pytest.ExitCode.OK:
+        return None
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", said.getvalue(), flags=re.MULTILINE)
+    assert failed, said.getvalue()[-2_000:]
+    return str(failed[0])
+
+
+def rows() -> str:
+    """The table of the README."""
+    return BEGIN + "\n".join(
+        f"| {d.name} | {d.file} | {_by(d)} | {'' if '/' in d.by else d.seed} |" for d in DEFECTS
+    )
+
+
+def _by(defect: Defect) -> str:
+    return f"`{defect.by.removeprefix('tests/')}`" if "/" in defect.by else defect.by
+
+
+def write(found: dict[str, int]) -> None:
+    """Record seeds, by the defects' names, where they belong."""
+    text = PLANTED.read_text("utf-8")
+    for name, seed in found.items():
+        start = text.index(f'name="{name}"')
+        rest = re.sub(r"seed=\d+", f"seed={seed}", text[start:], count=1)
+        text = text[:start] + rest
+    PLANTED.write_text(text, "utf-8")
+    namespace: dict[str, Any] = {"__name__": __package__}
+    exec(compile(text, str(PLANTED), "exec"), namespace)
+    globals()["DEFECTS"] = namespace["DEFECTS"]
+    readme = README.read_text("utf-8")
+    start = readme.index(BEGIN)
+    end = readme.index(END, start)
+    README.write_text(readme[:start] + rows() + readme[end:], "utf-8")
+
+
+def _task(task: tuple[int, str, int]) -> tuple[str, str, Finding | None, float]:
+    # Plain values go back: the classes of this process are others than those of its parent.
+    place, by, seeds = task
+    began = time.perf_counter()
+    name = DEFECTS[place].name
+    try:
+        found = _search(DEFECTS[place], by, 0, seeds)
+    except Exception as error:
+        found = None
+        print(f"{name}: {error!r}", flush=True)
+    return name, by, found, time.perf_counter() - began
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulate.defects",
         description="Plant each defect and search for the first seed that finds it.",
         epilog="example: python -m tests.simulate.defects --seeds 2000 --only fence",
     )
     parser.add_argument("--seeds", type=int, default=1000, help="how many to try (1000)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
     parser.add_argument("--only", default="", help="defects whose name contains this")
-    options = parser.parse_args()
-    missed = 0
-    for defect in DEFECTS:
-        if options.only not in defect.name:
-            continue
-        found = first_finding(defect, 0, options.seeds)
-        missed += found is None
-        said = "NOT FOUND" if found is None else f"seed {found[0]}: {found[1][:90]}"
-        print(f"{defect.name:60} {said}", flush=True)
-    return 1 if missed else 0
+    parser.add_argument("--by", default="", help="this check, in the place of the recorded one")
+    parser.add_argument("--write", action="store_true", help="record what was found")
+    options = parser.parse_args(arguments)
+    tasks = [
+        (place, options.by or defect.by, options.seeds)
+        for place, defect in enumerate(DEFECTS)
+        if options.only in defect.name
+    ]
+    found: dict[str, int] = {}
+    context = multiprocessing.get_context("fork")
+    with context.Pool(options.jobs, maxtasksperchild=1) as pool:
+        for name, by, finding, took_s in pool.imap(_task, tasks, chunksize=1):
+            said = "NOT FOUND"
+            if finding is not None:
+                said = f"{by} {finding[0]}: {finding[1][:110]}"
+                found[name] = finding[0]
+            print(f"{name:60} {took_s:6.1f} s  {said}", flush=True)
+    print(f"{len(found)} of {len(tasks)} found")
+    if options.write:
+        write(found)
+    return 1 if len(found) < len(tasks) else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -20,12 +21,15 @@ from scheduler import (
     clock,
 )
 from scheduler.model import Alarm
-from scheduler.simulator import Simulator
+from scheduler.simulator import SimulatedAccount, Simulator
 
 from .. import virtual_time
 from ..key_questions import WithoutKeyQuestions
 from .plan import Job, Plan
 
+FIRST_DEBT = "100000"
+SETTLES_S = 20.0
+"""What the exchange has acknowledged is booked by then."""
 PATIENCE_S = 2 * 3600
 """After the faults end, everything must be decided within this."""
 
@@ -37,6 +41,12 @@ class Change:
     loop_s: float
     exchange_ms: int
     entry: Entry
+    asked_s: float | None = None
+    """When it was handed to the journal, where that takes time; `exchange_ms` is of then."""
+
+    @property
+    def began_s(self) -> float:
+        return self.loop_s if self.asked_s is None else self.asked_s
 
 
 @dataclass(slots=True)
@@ -52,6 +62,12 @@ class Story:
     """What callers that waited were told."""
     alarms: list[Alarm] = field(default_factory=list)
     virtual_s: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    """What else happened that is rare."""
+    troubles: Counter[str] = field(default_factory=Counter)
+    """What befell bytes."""
+    kept: dict[str, Entry] | None = None
+    """What the journal holds in the end, where it can be asked then."""
 
     def digest(self) -> str:
         """The same for the same life, and for no other."""
@@ -72,7 +88,7 @@ class Story:
             before[entry.key] = entry
         seen.update(f"alarm {alarm.cause}" for alarm in self.alarms)
         seen.update(f"refused {type(error).__name__}" for error in self.refused.values())
-        return seen
+        return seen + self.counts
 
 
 def live(plan: Plan) -> tuple[Story, Simulator]:
@@ -96,11 +112,7 @@ async def _live(plan: Plan, story: Story, simulator: Simulator) -> None:
         story.latest[entry.key] = entry
 
     async with simulator:
-        accounts = [simulator.account(name, **kw) for name, kw in plan.accounts.items()]
-        for account in accounts:
-            for asset in ("USDT", "BTC"):
-                simulator.set_debt(account, asset, "100000")
-                simulator.set_debt(account, asset, "100000", symbol="BTCUSDT")
+        accounts = open_accounts(plan, simulator)
         simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
         scheduler = Scheduler(
             accounts,
@@ -109,24 +121,47 @@ async def _live(plan: Plan, story: Story, simulator: Simulator) -> None:
             on_change=note,
         )
         async with scheduler, anyio.create_task_group() as others:
-            others.start_soon(_listen, scheduler, story)
-            others.start_soon(_disturb, plan, simulator)
-            async with anyio.create_task_group() as callers:
-                for number, job in enumerate(plan.jobs):
-                    callers.start_soon(_call, scheduler, story, f"k{number}", job)
-                await _until(plan.quiet_at_s)
-                simulator.clear_faults()
-                with anyio.move_on_after(PATIENCE_S):
-                    while not _all_final(plan, story):
-                        await anyio.sleep(1)
-                        await _resolve(scheduler, story, simulator)
-                callers.cancel_scope.cancel()
+            others.start_soon(listen, scheduler, story)
+            others.start_soon(disturb, plan, simulator)
+            others.start_soon(_calm, plan, simulator)
+            await attend(plan, story, scheduler, simulator)
             others.cancel_scope.cancel()
+        await anyio.sleep(SETTLES_S)
         story.virtual_s = loop.time()
 
 
+def open_accounts(plan: Plan, simulator: Simulator) -> list[SimulatedAccount]:
+    """The plan's accounts, with debts to repay."""
+    accounts = [simulator.account(name, **options) for name, options in plan.accounts.items()]
+    for account in accounts:
+        for asset in ("USDT", "BTC"):
+            simulator.set_debt(account, asset, FIRST_DEBT)
+            simulator.set_debt(account, asset, FIRST_DEBT, symbol="BTCUSDT")
+    return accounts
+
+
+async def attend(plan: Plan, story: Story, scheduler: Scheduler, simulator: Simulator) -> None:
+    """Do what callers do, and persons, until all is decided or patience ends."""
+    async with anyio.create_task_group() as callers:
+        for number, job in enumerate(plan.jobs):
+            key = f"k{number}"
+            if key not in story.answers and key not in story.refused:
+                callers.start_soon(_call, scheduler, story, key, job)
+        await until(plan.quiet_at_s)
+        with anyio.move_on_after(PATIENCE_S):
+            while not all_final(plan, story):
+                await anyio.sleep(1)
+                await resolve(scheduler, story, simulator)
+        callers.cancel_scope.cancel()
+
+
+async def _calm(plan: Plan, simulator: Simulator) -> None:
+    await until(plan.quiet_at_s)
+    simulator.clear_faults()
+
+
 async def _call(scheduler: Scheduler, story: Story, key: str, job: Job) -> None:
-    await _until(job.at_s)
+    await until(job.at_s)
     try:
         await scheduler.submit(
             job.account,
@@ -165,7 +200,8 @@ async def _call(scheduler: Scheduler, story: Story, key: str, job: Job) -> None:
         story.answers[key] = error
 
 
-async def _listen(scheduler: Scheduler, story: Story) -> None:
+async def listen(scheduler: Scheduler, story: Story) -> None:
+    """Keep the alarms."""
     try:
         async for event in scheduler.events():
             if isinstance(event, Alarm):
@@ -174,13 +210,14 @@ async def _listen(scheduler: Scheduler, story: Story) -> None:
         pass
 
 
-async def _disturb(plan: Plan, simulator: Simulator) -> None:
+async def disturb(plan: Plan, simulator: Any) -> None:
+    """Do what others do."""
     for disturbance in plan.disturbances:
-        await _until(disturbance.at_s)
+        await until(disturbance.at_s)
         getattr(simulator, disturbance.name)(*disturbance.arguments, **disturbance.options)
 
 
-async def _resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> None:
+async def resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> None:
     """Do what the README tells a person to do: ask the exchange, and say what it says."""
     for entry in list(story.latest.values()):
         if entry.state is not State.UNRESOLVED or not entry.needs_person:
@@ -201,11 +238,13 @@ async def _resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> 
             await scheduler.resolve(entry.key, state, tran_id=tran_id, because="the ledger")
 
 
-def _all_final(plan: Plan, story: Story) -> bool:
+def all_final(plan: Plan, story: Story) -> bool:
+    """Whether every job was refused or is decided."""
     # What repays what interest left has a key of its own.
     told = len(story.refused) + sum(key.startswith("k") for key in story.latest)
     return told == len(plan.jobs) and all(e.is_final for e in story.latest.values())
 
 
-async def _until(at_s: float) -> None:
+async def until(at_s: float) -> None:
+    """Wait for a moment of the loop's clock."""
     await anyio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))

@@ -9,16 +9,24 @@ from scheduler import Entry, NotConfirmed, State
 from scheduler.simulator import Simulator
 from scheduler.simulator.ledger import Transaction
 
-from .life import Story
+from .life import FIRST_DEBT, Story
 
 GAP_MS = 100
 LIMIT = 180_000
+RECV_WINDOW_MS = 5_000
+QUIET_AFTER_429_S = 1.9
+"""A `Retry-After` is in whole seconds, and a second is added to it."""
 
 PASSING = {-3007, -3037, -3045}
 """Refusals for the moment: nobody is to hear of them while there is time."""
 
 PRECLUDED = {0, -3012, -3028}
 """What a look before sending can come to."""
+UNDESERVED = {-1022, *range(-1131, -1099)}
+"""Refusals of a request that is not well made. None here asks for such a thing."""
+
+NOBODY = ""
+"""In the place of a key, for what no submission asked for."""
 
 DID_NOT_HAPPEN = {State.REJECTED, State.NOT_EXECUTED, State.EXPIRED, State.CANCELLED}
 
@@ -27,6 +35,7 @@ def violations(story: Story, simulator: Simulator) -> list[str]:
     """Every promise that was broken, in words; none is what should be."""
     caused = _transactions_by_key(story, simulator)
     return [
+        *_unknown(caused.pop(NOBODY, [])),
         *_counts(story, caused),
         *_labels(story, caused),
         *_all_decided(story),
@@ -37,6 +46,10 @@ def violations(story: Story, simulator: Simulator) -> list[str]:
         *_weight(simulator),
         *_words(story, simulator),
         *_amounts(story),
+        *_in_time(story),
+        *_quiet_when_limited(story, simulator),
+        *_debts(story, simulator),
+        *_kept(story),
     ]
 
 
@@ -53,8 +66,13 @@ def _transactions_by_key(story: Story, simulator: Simulator) -> dict[str, list[T
         stamp = transaction.request_timestamp_ms
         if stamp is not None:
             sent = _sent(transaction.account, stamp, transaction, transaction.amount)
-            caused[keys[sent]].append(transaction)
+            caused[keys.get(sent, NOBODY)].append(transaction)
     return caused
+
+
+def _unknown(transactions: list[Transaction]) -> Iterator[str]:
+    for transaction in transactions:
+        yield f"{transaction.tran_id} was executed, and no attempt is durable for it"
 
 
 def _sent(
@@ -77,16 +95,17 @@ def _labels(story: Story, caused: dict[str, list[Transaction]]) -> Iterator[str]
         tried = [t.tran_id for t in caused[entry.key]]
         if entry.state in DID_NOT_HAPPEN and booked:
             yield f"{entry.key} is {entry.state}, and the ledger has {booked[0].tran_id}"
-        if entry.state is State.CONFIRMED and not _is_true(entry, tried, booked):
+        if entry.state is State.CONFIRMED and not _is_true(story, entry, tried, booked):
             yield f"{entry.key} is CONFIRMED as {entry.tran_id}, and the ledger has {tried}"
         if entry.state is State.EXPIRED and entry.attempts:
             yield f"{entry.key} is EXPIRED and was attempted"
 
 
-def _is_true(entry: Entry, tried: list[int], booked: list[Transaction]) -> bool:
-    """A reply's transaction id is the exchange's acknowledgement, even where its record then says
-    FAILED; a record's is a transaction that was booked."""
-    if any(evidence.source == "reply" for evidence in entry.evidence):
+def _is_true(story: Story, entry: Entry, tried: list[int], booked: list[Transaction]) -> bool:
+    """Where replies confirm, a reply's transaction id is the exchange's acknowledgement, even if
+    its record then says FAILED; everything else is a transaction that was booked."""
+    replies_confirm = story.plan.accounts[entry.account].get("confirm", "reply") == "reply"
+    if replies_confirm and any(evidence.source == "reply" for evidence in entry.evidence):
         return entry.tran_id in tried
     return entry.tran_id in [t.tran_id for t in booked]
 
@@ -102,8 +121,9 @@ def _all_decided(story: Story) -> Iterator[str]:
     for entry in story.latest.values():
         if entry.key.startswith("rest") and not entry.is_final:
             yield f"{entry.key} is still {entry.state}"
+    shared = {alarm.account for alarm in story.alarms if alarm.cause == "shared_account"}
     for entry in _became_unresolved(story):
-        if story.plan.accounts[entry.account]["exclusive"]:
+        if story.plan.accounts[entry.account]["exclusive"] and entry.account not in shared:
             yield f"{entry.key} was UNRESOLVED and need not be: {entry.evidence[-1].detail}"
 
 
@@ -148,18 +168,26 @@ def _in_the_air(story: Story) -> Iterator[str]:
     jumps = [abs(d.arguments[0]) for d in story.plan.disturbances if d.name == "jump_clock"]
     slack_ms = 1_000 + max(jumps) if jumps else 0
     free_at: dict[str, tuple[str, int | None]] = {}
+    decided_s: dict[str, float] = {}
     for change in story.changes:
         entry, attempt = change.entry, change.entry.attempt
         holder, until_ms = free_at.get(entry.account, ("", 0))
         if entry.state is State.SENT:
+            if change.began_s < decided_s.get(entry.account, 0):
+                yield f"{entry.key} was begun before the last outcome was durable"
             if until_ms is None or change.exchange_ms <= until_ms - slack_ms:
                 yield f"{entry.key} was sent while {holder} was in the air"
             free_at[entry.account] = entry.key, None
         elif holder == entry.key and entry.state is State.CONFIRMED:
+            if until_ms is None:
+                decided_s[entry.account] = change.loop_s
             del free_at[entry.account]  # its record was found: it cannot happen again
         elif holder == entry.key and until_ms is None:
             assert attempt is not None
-            fence_ms = attempt.fence_ms if entry.state is State.UNKNOWN else 0
+            decided_s[entry.account] = change.loop_s
+            # Reckoned here: the judge takes no rule from whom it judges.
+            fence_ms = attempt.timestamp_ms + RECV_WINDOW_MS
+            fence_ms = fence_ms if entry.state is State.UNKNOWN else 0
             free_at[entry.account] = entry.key, fence_ms
 
 
@@ -169,10 +197,10 @@ def _pace(story: Story) -> Iterator[str]:
         if change.entry.state is not State.SENT:
             continue
         account = change.entry.account
-        apart_ms = (change.loop_s - last_s.get(account, -1.0)) * 1000
+        apart_ms = (change.began_s - last_s.get(account, -1.0)) * 1000
         if apart_ms < GAP_MS - 2:  # two readings of a clock in whole milliseconds
             yield f"{change.entry.key} was sent {apart_ms:.1f} ms after the one before it"
-        last_s[account] = change.loop_s
+        last_s[account] = change.began_s
 
 
 def _weight(simulator: Simulator) -> Iterator[str]:
@@ -193,6 +221,8 @@ def _words(story: Story, simulator: Simulator) -> Iterator[str]:
         if change.entry.attempt is not None:
             timestamps[change.entry.key].add(change.entry.attempt.timestamp_ms)
     for entry in story.latest.values():
+        if entry.code in UNDESERVED:
+            yield f"{entry.key} was not well made: {entry.code} {entry.message}"
         is_precluded = entry.state is State.REJECTED and not entry.attempts
         if is_precluded and entry.code not in PRECLUDED:
             yield f"{entry.key} was never sent, and is REJECTED with {entry.code}"
@@ -217,3 +247,70 @@ def _amounts(story: Story) -> Iterator[str]:
         asked, sent = Decimal(entry.requested), entry.amount
         if sent != asked and not (entry.submission.at_most and sent is not None and sent < asked):
             yield f"{entry.key} asked for {asked}, and {sent} was sent"
+
+
+def _in_time(story: Story) -> Iterator[str]:
+    """No attempt starts once its submission's time is over."""
+    jumps = [abs(d.arguments[0]) for d in story.plan.disturbances if d.name == "jump_clock"]
+    slack_ms = 1_000 + max(jumps, default=0)
+    for change in story.changes:
+        entry = change.entry
+        if entry.state is State.SENT and entry.attempt is not None:
+            late_ms = entry.attempt.timestamp_ms - entry.deadline_ms
+            if late_ms > slack_ms:
+                yield f"{entry.key} was sent {late_ms} ms after its time"
+
+
+def _quiet_when_limited(story: Story, simulator: Simulator) -> Iterator[str]:
+    """After 429 an account is quiet for a while. A process that dies may not have heard of it."""
+    if story.counts["crash"]:
+        return
+    quiet_until_s: dict[str | None, float] = {}
+    for arrival in simulator.ledger.arrivals:
+        if arrival.method != "POST":
+            continue
+        if arrival.loop_s < quiet_until_s.get(arrival.account, 0):
+            yield f"{arrival.account} went on at {arrival.loop_s:.3f} s after 429"
+        if arrival.status == 429:
+            quiet_until_s[arrival.account] = arrival.loop_s + QUIET_AFTER_429_S
+
+
+def _debts(story: Story, simulator: Simulator) -> Iterator[str]:
+    """What the exchange says is owed is what was owed at first, what the scheduler says it borrowed
+    and repaid, what others did, and interest."""
+    owed: dict[tuple[str, str, str | None], Decimal] = {
+        (account, asset, symbol): Decimal(FIRST_DEBT)
+        for account in story.plan.accounts
+        for asset in ("USDT", "BTC")
+        for symbol in (None, "BTCUSDT")
+    }
+    failed = {t.tran_id for t in simulator.ledger.transactions if t.status == "FAILED"}
+    moves: list[Entry | Transaction] = [
+        t for t in simulator.ledger.booked() if t.request_timestamp_ms is None
+    ]
+    moves += [
+        entry
+        for entry in story.latest.values()
+        if entry.state is State.CONFIRMED and entry.tran_id not in failed
+    ]
+    for move in moves:
+        place = (move.account, move.asset, move.symbol)
+        amount = move.amount or Decimal(0)
+        owed[place] = owed.get(place, Decimal(0)) + (amount if move.kind == "BORROW" else -amount)
+    for charge in simulator._debts.charges:
+        owed[charge.account, charge.asset, charge.symbol] += charge.interest
+    for place, amount in owed.items():
+        if simulator.ledger.debt(*place) != amount:
+            yield f"{place}: {simulator.ledger.debt(*place)} is owed, and {amount} adds up"
+
+
+def _kept(story: Story) -> Iterator[str]:
+    """The journal's word is the last."""
+    if story.kept is None:
+        return
+    for key, entry in story.latest.items():
+        if story.kept.get(key) != entry:
+            yield f"{key} was {entry.state}, and the journal has {story.kept.get(key)!r}"
+    for key in story.refused:
+        if key in story.kept:
+            yield f"{key} was refused, and the journal has it"

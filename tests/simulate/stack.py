@@ -1,0 +1,263 @@
+"""One life of the whole stack: the production HTTP client and the simulator's server with bytes
+between them, a journal in a real SQLite file, and processes that die and are started again."""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from scheduler import Entry, Scheduler, State, clock
+from scheduler.journal import Journal
+from scheduler.journal.group_commit import Outcome, Work
+from scheduler.journal.sqlite import SqliteJournal
+from scheduler.simulator import Simulator
+
+from .. import virtual_time
+from ..journal.shelves import SqliteShelf
+from ..pipes import Net, PipedTransport
+from .crashes import BURIED_EVERY, Fate, MortalJournal, MortalTransport, memory_disk
+from .life import SETTLES_S, Change, Story, attend, disturb, listen, open_accounts, until
+from .stack_plan import Crash, DrawnTroubles, ScriptedTroubles, StackPlan
+
+PORT = 1
+TURNS_MAX = 5_000
+_lives = count(1)
+
+
+class Witness:
+    """A journal that tells the story what became durable, and when that was asked for.
+
+    A process that dies does not hear of what it wrote last; the story does, by `recover`.
+    """
+
+    def __init__(self, journal: Journal, story: Story, simulator: Simulator) -> None:
+        self._journal = journal
+        self._story = story
+        self._simulator = simulator
+        self._asked: dict[int, list[Change]] = {}
+        self._numbers = count()
+
+    async def add(self, entry: Entry) -> Entry:
+        kept = await self._journal.add(entry)
+        self._story.latest.setdefault(kept.key, kept)
+        return kept
+
+    async def update(self, *entries: Entry, at_ms: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        changes = [Change(now_s, self._simulator.now_ms(), entry, now_s) for entry in entries]
+        number = next(self._numbers)
+        self._asked[number] = changes
+        try:
+            await self._journal.update(*entries, at_ms=at_ms)
+        finally:
+            del self._asked[number]
+        for change in changes:
+            self._tell(change)
+
+    def recover(self, kept: dict[str, Entry]) -> None:
+        """Tells what was written and not heard of."""
+        for change in (change for changes in self._asked.values() for change in changes):
+            if kept.get(change.entry.key) == change.entry:
+                self._story.counts["written and not heard of"] += 1
+                self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        now_s = asyncio.get_running_loop().time()
+        entry = change.entry
+        told = Change(now_s, change.exchange_ms, entry, change.asked_s)
+        self._story.changes.append(told)
+        self._story.latest[entry.key] = entry
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+
+@dataclass(slots=True)
+class LaterFate(Fate):
+    """Ends its process some time after the chosen point."""
+
+    after_s: float = 0.0
+    is_doomed: bool = field(default=False)
+
+    async def point(self) -> None:
+        if not self.after_s:
+            await Fate.point(self)
+            return
+        self.passed += 1
+        if self.passed == self.dies_at:
+            asyncio.get_running_loop().call_later(self.after_s, self.strike)
+
+    def strike(self) -> None:
+        """Kills the process from without."""
+        if not self.over.is_set():
+            self.process.kill()
+            self.over.set()
+
+
+def live_stack(plan: StackPlan) -> tuple[Story, Simulator]:
+    """Live it, on a loop of its own."""
+    story = Story(plan)
+    simulator = Simulator(**{**plan.exchange, "port": PORT})
+    epoch_ms = simulator.options.epoch_ms
+    before, clock.wall_ms = clock.wall_ms, lambda: epoch_ms + plan.wall_skew_ms
+    folder = Path(tempfile.mkdtemp(dir=memory_disk()))
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        undo.callback(setattr, clock, "wall_ms", before)
+        undo.enter_context(_quiet_server())
+        life = _live(plan, story, simulator, SqliteShelf(folder / "journal.db"))
+        virtual_time.run(life, seed=plan.seed, turns_max=TURNS_MAX)
+    if next(_lives) % BURIED_EVERY == 0:
+        virtual_time.bury()
+    return story, simulator
+
+
+async def _live(plan: StackPlan, story: Story, simulator: Simulator, shelf: SqliteShelf) -> None:
+    troubles = ScriptedTroubles(plan.script) if plan.script else DrawnTroubles(plan)
+    net = Net(seed=plan.seed, latency_ms=plan.latency_ms, troubles=troubles)
+    world = _World(simulator, net)
+    async with simulator:
+        await _live_through(plan, story, world, shelf, troubles)
+        await anyio.sleep(SETTLES_S)
+    story.virtual_s = net.loop.time()
+    story.troubles = net.counts
+    story.counts["bytes that came after the close"] += net.late_arrivals
+    if isinstance(troubles, ScriptedTroubles):
+        story.counts["strikes"] = len(troubles.struck)
+    story.kept = await _kept(shelf)
+
+
+async def _live_through(
+    plan: StackPlan,
+    story: Story,
+    world: "_World",
+    shelf: SqliteShelf,
+    troubles: DrawnTroubles | ScriptedTroubles,
+) -> None:
+    """One process after the other, until one comes to its end."""
+    simulator = world.simulator
+    async with anyio.create_task_group() as others:
+        open_accounts(plan, simulator)
+        simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
+        others.start_soon(disturb, plan, world)
+        others.start_soon(_calm, plan, world, troubles)
+        if isinstance(troubles, ScriptedTroubles):
+            world.net.loop.call_at(plan.armed_s, setattr, troubles, "is_armed", True)
+        for crash in (*plan.crashes, None):
+            if not await _incarnation(plan, story, world, shelf, crash):
+                break
+            if isinstance(troubles, ScriptedTroubles):
+                troubles.is_recovering = True
+        others.cancel_scope.cancel()
+
+
+class _World:
+    """What disturbances act on: the simulator's handles, and the net's."""
+
+    def __init__(self, simulator: Simulator, net: Net) -> None:
+        self.simulator = simulator
+        self.net = net
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.net if name == "close_idle" else self.simulator, name)
+
+
+async def _incarnation(
+    plan: StackPlan, story: Story, world: _World, shelf: SqliteShelf, crash: Crash | None
+) -> bool:
+    """One process, from its start to its end or death; whether it died."""
+    loop = asyncio.get_running_loop()
+    process = virtual_time.Process(f"scheduler {crash}")
+    fate = LaterFate(
+        crash.point if crash else None, process, after_s=crash.after_s if crash else 0.0
+    )
+    journal = shelf.journal()
+    _count_batches(journal, story)
+    witness: Any = Witness(journal, story, world.simulator)
+    working = process.spawn(_work(plan, story, world.simulator, witness, fate))
+    working.add_done_callback(fate.ended)
+    if crash is not None and crash.at_s is not None:
+        loop.call_at(max(crash.at_s, loop.time()), fate.strike)
+    await fate.over.wait()
+    if not process.is_dead:
+        working.result()
+        return False
+    assert crash is not None
+    world.net.reap()
+    shelf.kill(journal)
+    story.counts["crash"] += 1
+    kept = await _kept(shelf)
+    if any(entry.state is State.SENT for entry in kept.values()):
+        story.counts["SENT when the process died"] += 1
+    witness.recover(kept)
+    await anyio.sleep(crash.pause_s)
+    return True
+
+
+def _count_batches(journal: Journal, story: Story) -> None:
+    assert isinstance(journal, SqliteJournal)
+    group = journal._group
+    commit = group._commit
+
+    def counted(works: list[Work]) -> list[Outcome]:
+        outcomes = commit(works)
+        refused = sum(error is not None for _, error in outcomes)
+        story.counts["writes that shared a commit"] += len(works) > 1
+        story.counts["refused writes that shared a commit"] += 0 < refused < len(works)
+        return outcomes
+
+    group._commit = counted
+
+
+async def _work(
+    plan: StackPlan, story: Story, simulator: Simulator, witness: Any, fate: Fate
+) -> None:
+    """The scheduler and its callers, who know their keys and say them again after a restart."""
+    transport = PipedTransport(simulator.base_url)
+    mortal: Any = MortalJournal(witness, fate)
+    async with (
+        Scheduler(
+            [simulator.account(name, **options) for name, options in plan.accounts.items()],
+            journal=mortal,
+            transport=MortalTransport(transport, fate),
+        ) as scheduler,
+        anyio.create_task_group() as listening,
+    ):
+        listening.start_soon(listen, scheduler, story)
+        await attend(plan, story, scheduler, simulator)
+        listening.cancel_scope.cancel()
+    await transport.aclose()
+
+
+async def _calm(plan: StackPlan, world: _World, troubles: DrawnTroubles | ScriptedTroubles) -> None:
+    await until(plan.quiet_at_s)
+    world.simulator.clear_faults()
+    troubles.is_over = True
+    world.net.end_refusals()
+
+
+async def _kept(shelf: SqliteShelf) -> dict[str, Entry]:
+    journal = shelf.journal()
+    await journal.open()
+    found = await journal.find(limit=10_000)
+    await journal.aclose()
+    return {entry.key: entry for entry in found}
+
+
+@contextmanager
+def _quiet_server() -> Iterator[None]:
+    """Broken requests are what this is about; aiohttp's server would print each of them."""
+    logger = logging.getLogger("aiohttp.server")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
