@@ -172,8 +172,13 @@ class EntryBody(Struct, frozen=True):
     attempts: int
     submitted_at_ms: EpochMs
     sent_at_ms: EpochMs | None
+    ended_at_ms: Annotated[
+        EpochMs | None,
+        Meta(description="when the latest attempt was answered or given up; null in the air"),
+    ]
     finished_at_ms: EpochMs | None
     deadline_ms: EpochMs
+    version: Annotated[int, Meta(description="counts the changes; the highest is the latest")]
     evidence: tuple[EvidenceBody, ...]
     replayed: Annotated[
         bool | UnsetType, Meta(description="true: the key was there before, with the same request")
@@ -419,8 +424,10 @@ def entry_body(entry: Entry, *, replayed: bool | UnsetType = UNSET) -> EntryBody
         entry.attempts,
         submission.submitted_at_ms,
         entry.sent_at_ms,
+        None if entry.attempt is None else entry.attempt.ended_at_ms,
         entry.finished_at_ms,
         submission.deadline_ms,
+        entry.version,
         tuple(EvidenceBody(e.at_ms, e.source, e.detail) for e in entry.evidence),
         replayed,
     )

@@ -21,6 +21,9 @@ from .problems import (
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 """For probes, which know neither the token nor what the host is called."""
 
+PAGE_PATH = "/"
+"""Holds no data: whatever it shows it asks for, with the token that it asks its reader for."""
+
 OWNER_ONLY = 0o600
 """The mode at which a Unix socket is for the user that runs the sidecar alone."""
 
@@ -48,7 +51,7 @@ class Guard:
             return None
         if not self._is_known_host(request):
             return FOREIGN_HOST
-        if self._token is None or is_gateway(path):
+        if self._token is None or path == PAGE_PATH or is_gateway(path):
             return None
         return self._token_problem(headers.get(hdrs.AUTHORIZATION))
 

@@ -14,6 +14,7 @@ from ..scheduler import Scheduler
 from . import listeners
 from .api import Api
 from .connection import Connection, Connections
+from .dashboard import routes as dashboard_routes
 from .gateway import Gateway
 from .listeners import Address, SocketFile, TcpAddress
 from .metrics import Metrics
@@ -128,7 +129,7 @@ class Sidecar:
             listeners.host_values(self.addresses), self._options.hosts, self._options.token
         )
         app = web.Application(client_max_size=BODY_MAX_BYTES)
-        for route in (*self._api.routes(), *self._gateway.routes()):
+        for route in (*self._api.routes(), *self._gateway.routes(), *dashboard_routes()):
             route.kwargs["expect_handler"] = _was_told_to_go_on
             route.register(app.router)
         self._runner = web.AppRunner(app)

@@ -6,7 +6,15 @@ import anyio
 import pytest
 
 from scheduler import Scheduler
-from scheduler.cli.traffic import ACCOUNTS, run_traffic
+from scheduler.cli.traffic import (
+    ACCOUNTS,
+    BURSTY,
+    PAUSED,
+    PAUSED_REPAYMENTS,
+    SHARED,
+    TRADERS,
+    run_traffic,
+)
 from scheduler.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -22,16 +30,23 @@ async def seen_in(minutes: float, seed: int) -> Counter[str]:
             seen = Counter(f"{entry.account} {entry.state}" for entry in entries)
             seen.update(str(entry.code) for entry in entries if entry.code is not None)
             seen.update(sim.ledger.faults)
+            seen.update(
+                orders=sum(entry.attempts > 1 for entry in entries if entry.account == BURSTY)
+            )
             return seen
 
 
 async def test_it_has_something_of_everything_but_nothing_of_the_users_account() -> None:
     seen = await seen_in(10, seed=0)
-    for account in ACCOUNTS:
+    for account in TRADERS:
         assert seen[f"{account} CONFIRMED"] > 100
         assert seen[f"{account} REJECTED"]
     assert seen["-3006"]
     assert seen["lost_after"]
+    assert seen["orders"]
+    assert seen[f"{BURSTY} CONFIRMED"] > 100
+    assert seen[f"{SHARED} UNRESOLVED"] == 1
+    assert seen[f"{PAUSED} QUEUED"] == PAUSED_REPAYMENTS
     assert not [what for what in seen if what.startswith("demo")]
 
 

@@ -21,7 +21,8 @@ PATH = "/v1/submissions"
 FIELDS = {
     *("key", "account", "kind", "asset", "requested", "amount", "symbol", "priority", "state"),
     *("is_final", "tran_id", "tran_id_text", "code", "name", "message", "advice", "attempts"),
-    *("submitted_at_ms", "sent_at_ms", "finished_at_ms", "deadline_ms", "evidence"),
+    *("submitted_at_ms", "sent_at_ms", "ended_at_ms", "finished_at_ms", "deadline_ms"),
+    *("version", "evidence"),
 }
 
 over_the_socket = pytest.mark.real_time
