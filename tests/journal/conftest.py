@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from .shelves import MemoryShelf, Shelf, SqliteShelf
+from ..postgres import PostgresServer
+from .shelves import MemoryShelf, PostgresShelf, Shelf, SqliteShelf
 
 
 @pytest.fixture
@@ -11,7 +12,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+POSTGRES = pytest.param("postgres", marks=pytest.mark.real_time)  # its subject is a socket
+
+
+@pytest.fixture(params=["memory", "sqlite", POSTGRES])
 def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
     """Every journal there is: a test that takes this runs once for each."""
     match request.param:
@@ -19,4 +23,7 @@ def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
             return MemoryShelf()
         case "sqlite":
             return SqliteShelf(path)
+        case "postgres":
+            server: PostgresServer = request.getfixturevalue("postgres")
+            return PostgresShelf(server.url())
     raise AssertionError(request.param)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from scheduler.journal import Journal
 from scheduler.journal.memory import MemoryJournal
+from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.sqlite import SqliteJournal
 
 
@@ -46,6 +47,20 @@ class SqliteShelf:
     def kill(self, journal: Journal) -> None:
         assert isinstance(journal, SqliteJournal)
         kill(journal)
+
+
+class PostgresShelf:
+    is_durable = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def journal(self) -> Journal:
+        return PostgresJournal(self.url)
+
+    def kill(self, journal: Journal) -> None:
+        assert isinstance(journal, PostgresJournal)
+        journal.terminate()
 
 
 @asynccontextmanager
