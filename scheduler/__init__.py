@@ -30,6 +30,7 @@ from .errors import (
     Unresolved,
     WrongLoop,
 )
+from .lanes import LaneOptions
 from .model import Alarm, Entry, Evidence, Kind, Priority, Quote, State
 from .policy import Limits
 from .scheduler import Scheduler
@@ -51,6 +52,7 @@ __all__ = [
     "JournalUnavailable",
     "KeyReused",
     "Kind",
+    "LaneOptions",
     "Limits",
     "NotCancellable",
     "NotConfirmed",

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,10 +18,14 @@ from .binance import Credentials
 from .budget import Budget
 from .clock import Clock
 from .errors import ConfigurationError, JournalUnavailable
+from .events import Event
 from .exchange import Exchange
 from .gatekeeper import Gatekeeper
 from .inventory import InventoryGate
 from .journal import Journal
+from .journal.lanes import SharedJournal
+from .lanes import LaneKeeper, LaneOptions
+from .marks import Marks
 from .model import Alarm, Entry
 from .policy import Limits, Policy
 from .reader import Reader
@@ -33,6 +38,11 @@ from .worker import Shared, Worker
 
 FIRST_SAMPLE_S = 2.0
 """How long starting waits for the first sample of the exchange's time before it goes on without."""
+LANDING_MAX_S = 15.0
+"""How long a lane that is given up waits for the answer of what it has in the air. Then it is the
+next owner's to look for."""
+
+Task = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Engine:
@@ -48,6 +58,7 @@ class Engine:
         limits: Limits,
         policy: Policy,
         watchers: Watchers,
+        lanes: LaneOptions,
     ) -> None:
         """Nothing is opened yet."""
         self._accounts = accounts
@@ -68,8 +79,14 @@ class Engine:
         self._reader = Reader(transport, self.clock, self._address)
         self.timekeeper = Timekeeper(self._reader, self.clock)
         self._gate = InventoryGate(policy)
-        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
-        self._auditor = Auditor(journal, self.clock, self.worker)
+        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.owned)
+        self._auditor = Auditor(journal, self.clock, self.owned)
+        self._lanes: dict[str, Lane] = {}
+        self.keeper: LaneKeeper | None = None
+        """Where the journal is shared: then accounts are run only while their lanes are ours."""
+        if isinstance(journal, SharedJournal):
+            self.keeper = LaneKeeper(journal, accounts, lanes, self, watchers)
+            watchers.on_settled = self.keeper.settled
         self._probe = VisibilityProbe(self.clock)
         self._shared = Shared(
             journal=journal,
@@ -81,6 +98,7 @@ class Engine:
             gate_changed=self._gatekeeper.changed,
             concluded_absent=self._auditor.concluded,
             confirmed=self._on_confirmed,
+            came_late=self._on_came_late,
         )
 
     # Life
@@ -97,7 +115,7 @@ class Engine:
     async def _begin(self) -> None:
         self._marks = await self._journal.marks()
         marks.close_again(self._address, self._marks)
-        unfinished = await self._unfinished()
+        unfinished = await self._unfinished() if self.keeper is None else {}
         with anyio.move_on_after(FIRST_SAMPLE_S):
             await self.timekeeper.sample()
         running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -128,6 +146,8 @@ class Engine:
                 tasks.start_soon(self._auditor.run, name="auditor")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
+                if self.keeper is not None:
+                    tasks.start_soon(self.keeper.run, tasks, name="lanes")
                 self.is_running = True
                 running.set_result(None)
                 await self._closing.wait()
@@ -144,6 +164,8 @@ class Engine:
 
     async def land(self) -> None:
         """Start nothing more, and wait until nothing is in the air."""
+        if self.keeper is not None:
+            await self.keeper.leave()
         for worker in self._workers.values():
             worker.standing.close()
         for worker in self._workers.values():
@@ -167,11 +189,20 @@ class Engine:
         """The account's worker, started if it was not yet."""
         return self._workers.get(name) or self._start_worker(name, ())
 
+    def owned(self, name: str) -> Worker | None:
+        """The account's worker; None while another scheduler runs the account."""
+        return self.worker(name) if self.keeper is None else self._workers.get(name)
+
     def _start_worker(self, name: str, unfinished: Iterable[Entry]) -> Worker:
+        worker = self._workers[name] = self._make_worker(name, marks.read(name, self._marks))
+        worker.start(self.tasks, unfinished)
+        return worker
+
+    def _make_worker(self, name: str, known: Marks) -> Worker:
         account = self._accounts[name]
         policy = replace(self._policy, confirm=account.confirm)
         exclusion = _pair_exclusion if account.lane == "pair" else _account_exclusion
-        worker = Worker(
+        return Worker(
             name,
             exchange=Exchange(
                 credentials=self._credentials[name],
@@ -186,13 +217,32 @@ class Engine:
             budget=Budget(self._limits),
             limits=self._limits,
             policy=policy,
-            marks=marks.read(name, self._marks),
+            marks=known,
             declared_exclusive=account.exclusive,
             shared=self._shared,
         )
-        self._workers[name] = worker
-        worker.start(self.tasks, unfinished)
-        return worker
+
+    # Lanes, where the journal is shared
+
+    def begin(self, account: str, epoch: int, entries: Iterable[Entry], known: Marks) -> None:
+        """Run the account at this epoch, with what is unfinished."""
+        assert self.keeper is not None
+        assert account not in self._workers, f"{account} is run here already"
+        self._workers[account] = worker = self._make_worker(account, known)
+        self.keeper.lanes.epochs[account] = epoch
+        lane = self._lanes[account] = Lane(worker)
+        self.tasks.start_soon(lane.run, entries, name=f"lane {account}")
+        lane.start_soon(self._auditor.resume, account)
+
+    async def end(self, account: str) -> None:
+        """Run it no more, once what is in the air has landed or had its time to."""
+        assert self.keeper is not None
+        lane = self._lanes.get(account)
+        if lane is not None:
+            await lane.end()
+            if self._lanes.get(account) is lane:
+                del self._lanes[account], self._workers[account]
+                self.keeper.lanes.epochs.pop(account)
 
     # What concerns all of them
 
@@ -203,8 +253,17 @@ class Engine:
 
     def _on_confirmed(self, entry: Entry) -> None:
         if self._probe.is_due(entry):
-            worker = self.worker(entry.account)
-            self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+            worker = self.owned(entry.account)
+            lane = self._lanes.get(entry.account)
+            if worker is not None and lane is not None:
+                lane.start_soon(self._probe.measure, worker, entry)
+            elif worker is not None:
+                self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+
+    def _on_came_late(self, sent: Entry, event: Event) -> None:
+        if self.keeper is not None:
+            now_ms = self.clock.now_ms()
+            self.tasks.start_soon(self.keeper.came_late, sent, event, now_ms, name="late answer")
 
     def _on_address_closed(self, until_ms: int, cause: str) -> None:
         """All accounts stop, and a restart must not run into the same wall."""
@@ -223,6 +282,45 @@ class Engine:
         at_ms = self.clock.now_ms()
         alarm = Alarm(at_ms=at_ms, account=None, key=None, cause=cause, message=message)
         self._watchers.alarmed(alarm)
+
+
+class Lane:
+    """An account's worker and all of its tasks, which end together."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._scope = anyio.CancelScope()
+        self._to_start: list[tuple[Task, tuple[Any, ...]]] = []
+        self._tasks: TaskGroup | None = None
+        self._has_ended = anyio.Event()
+
+    async def run(self, unfinished: Iterable[Entry]) -> None:
+        """Until `end`."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    self._tasks = tasks
+                    self._worker.start(tasks, unfinished)
+                    for task, arguments in self._to_start:
+                        tasks.start_soon(task, *arguments)
+        finally:
+            self._has_ended.set()
+
+    def start_soon(self, task: Task, *arguments: Any) -> None:
+        """Start something that ends with the lane."""
+        if self._tasks is None:
+            self._to_start.append((task, arguments))
+        elif not self._has_ended.is_set():
+            self._tasks.start_soon(task, *arguments)
+
+    async def end(self) -> None:
+        """Start nothing more, let land what is in the air, and end all tasks."""
+        self._worker.standing.close()
+        with anyio.move_on_after(LANDING_MAX_S):
+            await self._worker.landed()
+        self._worker.abandon()
+        self._scope.cancel()
+        await self._has_ended.wait()
 
 
 def credentials_of(account: AccountLike) -> Credentials:

@@ -9,6 +9,7 @@ from .journal import Journal
 from .model import Entry, Submission
 from .policy import Limits
 from .quotes import is_surely_in_time, quote
+from .remote import Remote
 from .watch import Watchers
 from .worker import Worker
 
@@ -17,9 +18,16 @@ class Intake:
     """Where a checked submission becomes an entry."""
 
     def __init__(
-        self, engine: Engine, *, journal: Journal, limits: Limits, watchers: Watchers
+        self,
+        engine: Engine,
+        *,
+        journal: Journal,
+        limits: Limits,
+        watchers: Watchers,
+        remote: Remote | None = None,
     ) -> None:
         self._engine = engine
+        self._remote = remote
         self._journal = journal
         self._limits = limits
         self._watchers = watchers
@@ -44,7 +52,9 @@ class Intake:
             await asyncio.wait(self._accepting)
 
     async def _accept(self, asked: Submission) -> tuple[Entry, bool]:
-        worker = self._engine.worker(asked.account)
+        worker = self._engine.owned(asked.account)
+        if worker is None:
+            return await self._pass_on(asked)
         refusal = self._refusal(worker, asked)
         if refusal is not None:
             # A repeated key is answered even where a new one would be refused.
@@ -66,6 +76,17 @@ class Intake:
         worker.put(kept)
         self._watchers.changed(kept)
         return kept, False
+
+    async def _pass_on(self, asked: Submission) -> tuple[Entry, bool]:
+        """Keep it for the scheduler that runs the account; the journal tells that one."""
+        assert self._remote is not None
+        kept = await self._journal.get(asked.key)
+        if kept is not None:
+            return _same(kept, asked), True
+        await self._remote.check(asked.account)
+        kept = await self._journal.add(Entry(submission=asked))
+        self._remote.added()
+        return (_same(kept, asked), True) if kept.submission is not asked else (kept, False)
 
     def _refusal(
         self, worker: Worker, asked: Submission

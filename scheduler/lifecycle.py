@@ -108,6 +108,11 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
             return entry, Settle()
         case State.ACCEPTED | State.UNRESOLVED, LookedUp() if entry.tran_id is not None:
             return _look_for_acknowledged(entry, event, policy, now_ms)
+        case State.UNKNOWN | State.UNRESOLVED, Accepted(tran_id):  # it came to an earlier owner
+            return _acknowledged(entry, tran_id, now_ms), Finish()
+        case State.UNKNOWN | State.UNRESOLVED, ClaimRefused(tran_id, holder):
+            why = f"answered late with tranId {tran_id}, which {holder} was answered with before"
+            return _needs_person(entry, why, now_ms), Settle()
         case State.UNKNOWN | State.UNRESOLVED, LookedUp() if not entry.needs_person:
             return _look_for_lost(entry, event, policy, now_ms)
         case State.UNRESOLVED, LookUpFailed() if entry.needs_person:

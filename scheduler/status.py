@@ -40,9 +40,19 @@ class AccountStatus:
     record_delay_max_ms: int
     """The longest that a record was seen to take from its reply until it showed."""
     alarms: tuple[Alarm, ...]
+    owner: str | None = None
+    """Which scheduler runs the account, where several share a journal; None: nobody at present."""
+    epoch: int | None = None
+    """How often the account has changed hands; None where the journal is not shared."""
 
 
-def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
+def account_status(
+    worker: Worker,
+    alarms: tuple[Alarm, ...],
+    *,
+    owner: str | None = None,
+    epoch: int | None = None,
+) -> AccountStatus:
     now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
     ledger, limits = worker.budget.ledger, worker.limits
     used, foreign = ledger.own(steady_ms), ledger.foreign(steady_ms)
@@ -66,6 +76,8 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
         is_exclusive=worker.standing.is_exclusive,
         record_delay_max_ms=worker.standing.marks.record_delay_max_ms,
         alarms=tuple(a for a in alarms if a.account in {None, worker.name}),
+        owner=owner,
+        epoch=epoch,
     )
 
 

@@ -27,6 +27,8 @@ class Watchers:
         self._feeds: WeakSet[Feed] = WeakSet()
         self._is_closed = False
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
+        self.on_settled: Callable[[Entry], None] | None = None
+        """Told last, for those who wait on other machines."""
 
     def changed(self, entry: Entry) -> None:
         """An entry is durable in a new version."""
@@ -51,6 +53,8 @@ class Watchers:
             except Exception:
                 _log.exception("on_change failed for %s", entry.key)
         self._publish(entry)
+        if self.on_settled is not None and is_settled(entry):
+            self.on_settled(entry)
 
     def alarmed(self, alarm: Alarm) -> None:
         """Something a person should know of happened."""
@@ -68,6 +72,10 @@ class Watchers:
         else:
             self._waiters.setdefault(key, []).append(waiter)
         return waiter
+
+    def waited_for(self) -> list[str]:
+        """The keys that somebody waits for."""
+        return list(self._waiters)
 
     def forget(self, key: str, waiter: "asyncio.Future[Entry]") -> None:
         """Whoever waited has given up."""

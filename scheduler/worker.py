@@ -74,6 +74,8 @@ class Shared:
     """To be called when an attempt was said not to have happened, with the time of that."""
     confirmed: Callable[[Entry], None]
     """To be called when an entry was confirmed."""
+    came_late: Callable[[Entry, Event], None] = lambda sent, event: None
+    """To be called with an answer to an entry that somebody else has moved on since."""
 
 
 class Worker:
@@ -179,6 +181,25 @@ class Worker:
             self._undecided(kept, kept)
         self.poke()
 
+    def follow(self, kept: Entry | None) -> None:
+        """Take up what somebody else added or moved, where the journal has it."""
+        if kept is None:
+            return
+        self.queue.remove(kept.key)
+        if kept.is_final:
+            self._decided(kept)
+        self.adopt(kept)
+
+    def abandon(self) -> None:
+        """Let go of everything, before the tasks are cancelled: another scheduler goes on with the
+        account from what the journal holds."""
+        for flying in self.in_air.values():
+            if flying.kind is Kind.BORROW:
+                self.shared.gate.ended(flying, was_lent=False)
+        for waiting in list(self.queue.entries()):
+            self.queue.remove(waiting.key)
+        self.shared.gate_changed()
+
     def _has_in_hand(self, key: str) -> bool:
         flying = {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
@@ -274,7 +295,11 @@ class Worker:
             self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
             self._note_gate(sent, answer.event)
             await self._note_limit(answer.event)
-            await self.apply(sent, answer.event)
+            try:
+                await self.apply(sent, answer.event)
+            except StaleVersion:
+                self.shared.came_late(sent, answer.event)
+                raise
         except StaleVersion:
             await self.reread(entry.key)
         finally:

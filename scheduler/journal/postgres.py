@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, JournalUnavailable
 from ..model import Entry, Kind, State
 from .codec import SELECT_ENTRY, SELECT_PAST_ATTEMPT, past_attempt_of
 from .group_commit import GroupCommit, Outcome
+from .lanes import Lanes
 from .postgres_codec import (
     change_fields,
     entry_from,
@@ -26,6 +27,7 @@ from .postgres_codec import (
     text,
     unescaped,
 )
+from .postgres_lanes import UNFINISHED, PostgresLanes
 from .postgres_schema import migrate
 from .postgres_server import TROUBLE, close, make_durable, server
 from .protocol import AlreadyInAir, HistoryRow, LaneLost, PastAttempt, StaleVersion, TranIdClaimed
@@ -34,6 +36,8 @@ T = TypeVar("T")
 
 READERS_MAX = 4
 """Connections for reads, besides the one that writes."""
+NOT_MINE = -1
+"""No lane's epoch."""
 FORGET_WRITERS = "DELETE FROM writers WHERE since < now() - interval '30 days'"
 """One that is forgotten while it lives becomes a new one when it next connects."""
 
@@ -58,7 +62,7 @@ class PostgresJournal:
 
     def __init__(self, url: str) -> None:
         """Raises ConfigurationError where the URL cannot be read."""
-        self._server = server(url)
+        self.server = server(url)
         self._group = GroupCommit[Write](self._commit)
         self._connection: Any = None
         self._readers: list[Any] = []
@@ -68,13 +72,13 @@ class PostgresJournal:
         self._session = 0
         self._commits: set[asyncio.Task[list[Outcome]]] = set()
         self._is_open = False
-        self.epochs: dict[str, int] = {}
-        """The epochs of the lanes that this process owns. An account that never had an owner is at
-        epoch 0, at which anybody may write."""
+        self.lanes: Lanes = PostgresLanes(self)
+        """Whose epochs every attempt is written at. An account that never had an owner is at epoch
+        0, at which anybody may write."""
 
     @property
     def where(self) -> str:
-        return self._server.where
+        return self.server.where
 
     async def open(self) -> None:
         self._connection = await self._begin(self._prepare)
@@ -102,8 +106,9 @@ class PostgresJournal:
     async def add(self, entry: Entry) -> Entry:
         assert entry == Entry(submission=entry.submission), "a new entry has been nowhere yet"
         work: dict[str, Any] = {"do": "add", "entry": submission_fields(entry)}
-        if self.epochs and entry.account not in self.epochs:
-            work["tell"] = True  # its owner is somebody else
+        if self.lanes.me is not None:
+            # Whoever owns the lane when this is written has to hear of it.
+            work["epoch"] = self.lanes.epochs.get(entry.account, NOT_MINE)
         seq = await self._write(work, lambda outcome: outcome.get("seq"))
         if seq is not None:
             return Entry(submission=entry.submission, seq=seq)
@@ -119,13 +124,17 @@ class PostgresJournal:
 
     async def set_mark(self, scope: str, name: str, value: str | None) -> None:
         kept = None if value is None else escaped(value)
-        work = {"do": "mark", "scope": scope, "name": name, "value": kept}
+        work: dict[str, Any] = {"do": "mark", "scope": scope, "name": name, "value": kept}
+        account = scope.removeprefix("account:")
+        if account in self.lanes.epochs:
+            # What one who was the owner knew of the account must not replace what its owner knows.
+            work |= {"account": account, "epoch": self.lanes.epochs[account]}
         await self._write(work, _refused)
 
     def _change(self, entry: Entry) -> dict[str, Any]:
         change = change_fields(entry)
         if entry.state is State.SENT:
-            change["epoch"] = self.epochs.get(entry.account, 0)
+            change["epoch"] = self.lanes.epochs.get(entry.account, 0)
         return change
 
     async def _write(self, work: dict[str, Any], end: Callable[[dict[str, Any]], T]) -> T:
@@ -150,7 +159,7 @@ class PostgresJournal:
             return [(None, JournalUnavailable(str(error))) for _ in writes]
         except TROUBLE as error:
             self._give_up()
-            return [(None, self._server.unavailable(error)) for _ in writes]
+            return [(None, self.server.unavailable(error)) for _ in writes]
         outcomes: list[dict[str, Any]] = json.loads(answer)
         return [_ended(write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
 
@@ -182,12 +191,7 @@ class PostgresJournal:
         return [entry_from(row) for row in await self.fetch(sql, limit, *wanted.values())]
 
     async def unfinished(self) -> list[Entry]:
-        return [entry_from(row) for row in await self.fetch(f"{_UNFINISHED} ORDER BY entries.seq")]
-
-    async def unfinished_of(self, account: str) -> list[Entry]:
-        """The account's entries that are not final, in order of `seq`."""
-        sql = f"{_UNFINISHED} AND entries.account = $1 ORDER BY entries.seq"
-        return [entry_from(row) for row in await self.fetch(sql, account)]
+        return [entry_from(row) for row in await self.fetch(f"{UNFINISHED} ORDER BY entries.seq")]
 
     async def history(self, key: str) -> list[HistoryRow]:
         sql = (
@@ -247,7 +251,7 @@ class PostgresJournal:
             except BaseException as error:
                 connection.terminate()
                 if isinstance(error, TROUBLE):
-                    raise self._server.unavailable(error) from None
+                    raise self.server.unavailable(error) from None
                 raise
             if self._is_open:
                 self._readers.append(connection)
@@ -261,7 +265,7 @@ class PostgresJournal:
             if not connection.is_closed():
                 return connection
         try:
-            return await self._server.connect()
+            return await self.server.connect()
         except ConfigurationError as error:
             raise JournalUnavailable(str(error)) from None
 
@@ -277,7 +281,7 @@ class PostgresJournal:
             return self._connection
 
     async def _begin(self, prepare: Callable[[Any], Awaitable[None]] | None = None) -> Any:
-        connection = await self._server.connect()
+        connection = await self.server.connect()
         try:
             if prepare is not None:
                 await prepare(connection)
@@ -286,16 +290,16 @@ class PostgresJournal:
         except BaseException as error:
             connection.terminate()
             if isinstance(error, TROUBLE):
-                raise self._server.unavailable(error) from None
+                raise self.server.unavailable(error) from None
             raise
         return connection
 
     async def _prepare(self, connection: Any) -> None:
-        await self._server.check(connection)
+        await self.server.check(connection)
         try:
-            await migrate(connection, self._server.schema, self.where)
+            await migrate(connection, self.server.schema, self.where)
         except asyncpg.PostgresError as error:  # no right to make the tables, or they are others'
-            raise ConfigurationError(f"{self.where}: {self._server.said(error)}") from None
+            raise ConfigurationError(f"{self.where}: {self.server.said(error)}") from None
 
     async def _begin_session(self, connection: Any) -> None:
         self._session = 0
@@ -319,12 +323,6 @@ class PostgresJournal:
             raise JournalUnavailable(f"{self.where}: it is closed")
 
 
-_UNFINISHED = (
-    f"{SELECT_ENTRY} WHERE archived_at_ms IS NULL"
-    " AND state IN ('QUEUED', 'SENT', 'ACCEPTED', 'UNKNOWN', 'UNRESOLVED')"
-)
-
-
 def _ended(write: Write, outcome: dict[str, Any]) -> Outcome:
     try:
         return write.end(outcome), None
@@ -343,3 +341,5 @@ def _refused(outcome: dict[str, Any]) -> None:
             raise AlreadyInAir(f"another attempt is in the air on {exclusion}")
         case {"lane_lost": account}:
             raise LaneLost(account)
+        case {"mark_of": account}:
+            raise JournalUnavailable(f"account {account} is run by another scheduler now")

@@ -160,6 +160,16 @@ TABLES: Step = (
 )
 
 FUNCTIONS: Step = (
+    # Who puts an attempt into the air reads its lane's row at its own epoch, and locks it: a
+    # takeover waits for the end of this transaction, or this finds that there was one. FOR KEY
+    # SHARE would not do: an update of other columns than the key does not wait for that.
+    """
+    CREATE FUNCTION is_at(lane text, lane_epoch bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM FROM lanes WHERE account = lane AND epoch = lane_epoch FOR SHARE;
+        RETURN FOUND;
+    END $$
+    """,
     f"""
     CREATE FUNCTION change(changes jsonb, at_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
     DECLARE
@@ -169,12 +179,8 @@ FUNCTIONS: Step = (
         keys    text[];
         broken  text;
     BEGIN
-        -- Who puts an attempt into the air reads its lane's row at its own epoch, and locks it: a
-        -- takeover waits for the end of this transaction, or this finds that there was one.
         FOR each IN SELECT value FROM jsonb_array_elements(changes) WHERE value ? 'epoch' LOOP
-            PERFORM FROM lanes WHERE account = each->'entry'->>'account'
-                AND epoch = (each->>'epoch')::bigint FOR SHARE;
-            IF NOT FOUND THEN
+            IF NOT is_at(each->'entry'->>'account', (each->>'epoch')::bigint) THEN
                 RETURN jsonb_build_object('lane_lost', each->'entry'->>'account');
             END IF;
         END LOOP;
@@ -253,6 +259,10 @@ FUNCTIONS: Step = (
             SELECT c->'entry'->>'account'
             FROM jsonb_array_elements(works) w, jsonb_array_elements(w->'changes') c
             WHERE c ? 'epoch'
+            UNION ALL
+            SELECT coalesce(w->>'account', w->'entry'->>'account')
+            FROM jsonb_array_elements(works) w
+            WHERE w ? 'epoch'
         ) ORDER BY account FOR SHARE;
         FOR work IN SELECT value FROM jsonb_array_elements(works) LOOP
             outcome := '{{}}';
@@ -266,15 +276,21 @@ FUNCTIONS: Step = (
                     outcome := jsonb_build_object('seq', new_seq);
                     INSERT INTO history
                     VALUES (new_seq, 1, (work->'entry'->>'submitted_at_ms')::bigint, 'QUEUED', '');
-                    IF work ? 'tell' THEN
-                        INSERT INTO requests (account, what, key)
-                        VALUES (work->'entry'->>'account', 'run', work->'entry'->>'key');
-                    END IF;
+                    -- A new owner reads what is there once it has the lane, and this is: either it
+                    -- waits for this transaction, or it is told.
+                    INSERT INTO requests (account, what, key)
+                    SELECT work->'entry'->>'account', 'run', work->'entry'->>'key'
+                    WHERE work ? 'epoch' AND NOT is_at(
+                        work->'entry'->>'account', (work->>'epoch')::bigint
+                    );
                 END IF;
             WHEN 'update' THEN
                 outcome := change(work->'changes', (work->>'at_ms')::bigint);
             WHEN 'mark' THEN
-                IF work->>'value' IS NULL THEN
+                IF work ? 'epoch'
+                    AND NOT is_at(work->>'account', (work->>'epoch')::bigint) THEN
+                    outcome := jsonb_build_object('mark_of', work->>'account');
+                ELSIF work->>'value' IS NULL THEN
                     DELETE FROM marks WHERE scope = work->>'scope' AND name = work->>'name';
                 ELSE
                     INSERT INTO marks VALUES (work->>'scope', work->>'name', work->>'value')
