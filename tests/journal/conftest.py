@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ..postgres import PostgresServer
-from .shelves import MemoryShelf, PostgresShelf, Shelf, SqliteShelf
+from .shelves import MemoryShelf, PostgresShelf, SharedMemoryShelf, Shelf, SqliteShelf
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def path(tmp_path: Path) -> Path:
 POSTGRES = pytest.param("postgres", marks=pytest.mark.real_time)  # its subject is a socket
 
 
-@pytest.fixture(params=["memory", "sqlite", POSTGRES])
+@pytest.fixture(params=["memory", "sqlite", "shared memory", POSTGRES])
 def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
     """Every journal there is: a test that takes this runs once for each."""
     match request.param:
@@ -23,6 +23,8 @@ def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
             return MemoryShelf()
         case "sqlite":
             return SqliteShelf(path)
+        case "shared memory":
+            return SharedMemoryShelf()
         case "postgres":
             server: PostgresServer = request.getfixturevalue("postgres")
             return PostgresShelf(server.url())

@@ -11,6 +11,8 @@ from scheduler.journal.memory import MemoryJournal
 from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.sqlite import SqliteJournal
 
+from .shared_memory import Database, HostJournal
+
 
 class Shelf(Protocol):
     """One place where one journal is kept."""
@@ -61,6 +63,21 @@ class PostgresShelf:
     def kill(self, journal: Journal) -> None:
         assert isinstance(journal, PostgresJournal)
         journal.terminate()
+
+
+class SharedMemoryShelf:
+    """A database that outlives its clients."""
+
+    is_durable = True
+
+    def __init__(self) -> None:
+        self._database = Database()
+
+    def journal(self) -> Journal:
+        return HostJournal(self._database)
+
+    def kill(self, journal: Journal) -> None:
+        """Nothing is left of it."""
 
 
 @asynccontextmanager
