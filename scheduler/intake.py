@@ -13,6 +13,8 @@ from .remote import Remote
 from .watch import Watchers
 from .worker import Worker
 
+Refusal = AccountStopped | QueueFull | CannotStartInTime
+
 
 class Intake:
     """Where a checked submission becomes an entry."""
@@ -52,9 +54,9 @@ class Intake:
             await asyncio.wait(self._accepting)
 
     async def _accept(self, asked: Submission) -> tuple[Entry, bool]:
-        worker = self._engine.owned(asked.account)
-        if worker is None:
-            return await self._pass_on(asked)
+        if self._remote is not None:
+            return await self._accept_for_all(self._remote, asked)
+        worker = self._engine.worker(asked.account)
         refusal = self._refusal(worker, asked)
         if refusal is not None:
             # A repeated key is answered even where a new one would be refused.
@@ -77,20 +79,41 @@ class Intake:
         self._watchers.changed(kept)
         return kept, False
 
-    async def _pass_on(self, asked: Submission) -> tuple[Entry, bool]:
-        """Keep it for the scheduler that runs the account; the journal tells that one."""
-        assert self._remote is not None
-        kept = await self._journal.get(asked.key)
-        if kept is not None:
+    async def _accept_for_all(self, remote: Remote, asked: Submission) -> tuple[Entry, bool]:
+        """The same where the account may be another scheduler's, or become so at any time: whoever
+        runs it when the journal has the entry is told by the journal, if it is not run here."""
+        worker = self._engine.owned(asked.account)
+        refusal: Refusal | None
+        if worker is None:
+            refusal = await remote.refusal(asked.account)
+        else:
+            refusal = self._refusal(worker, asked)
+        if refusal is not None:
+            kept_before = await self._journal.get(asked.key)
+            if kept_before is None:
+                raise refusal
+            return _same(kept_before, asked), True
+        self._adding[asked.account] += 1
+        try:
+            kept = await self._journal.add(Entry(submission=asked))
+        except JournalUnavailable:
+            if (worker := self._engine.owned(asked.account)) is not None:
+                self._engine.tasks.start_soon(worker.reread, asked.key)
+            raise
+        finally:
+            self._adding[asked.account] -= 1
+        if kept.submission is not asked:
             return _same(kept, asked), True
-        await self._remote.check(asked.account)
-        kept = await self._journal.add(Entry(submission=asked))
-        self._remote.added()
-        return (_same(kept, asked), True) if kept.submission is not asked else (kept, False)
+        # Not the worker from before: the account may have changed hands meanwhile.
+        worker = self._engine.owned(asked.account)
+        if worker is None:
+            remote.added()
+        else:
+            worker.adopt(kept)
+            self._watchers.changed(kept)
+        return kept, False
 
-    def _refusal(
-        self, worker: Worker, asked: Submission
-    ) -> AccountStopped | QueueFull | CannotStartInTime | None:
+    def _refusal(self, worker: Worker, asked: Submission) -> Refusal | None:
         stopped = worker.standing.marks.stopped
         if stopped is not None:
             return AccountStopped(f"account: {asked.account} is stopped: {stopped}")

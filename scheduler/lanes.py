@@ -23,7 +23,7 @@ from . import marks
 from .clock import loop_s
 from .errors import ConfigurationError, JournalUnavailable
 from .events import Accepted, Contradicted, Event
-from .journal.lanes import Board, LaneRow, Request, SharedJournal
+from .journal.lanes import Board, Request, SharedJournal
 from .journal.protocol import StaleVersion
 from .marks import Marks
 from .model import Entry, State
@@ -110,20 +110,15 @@ def decide(
             counts[me] += not is_forgotten
     held = [a for a in running if a not in lost]
     give_up = [a for a in held if _pins(board, a) and me not in _pins(board, a)]
-    loose = sorted(
-        (a for a in held if not _pins(board, a)), key=lambda a: (a in busy, _scattered(a))
-    )
-    surplus = counts[me] - shares[me]
+    loose = sorted((a for a in held if not _pins(board, a)), key=lambda a: (a in busy, a))
     for account in loose:
-        needy = [
-            peer
-            for peer in board.peers
-            if account in peer.accounts and counts[peer.id] < shares[peer.id]
-        ]
-        if surplus > 0 and needy:
+        poorest = min(
+            (p.id for p in board.peers if account in p.accounts), key=lambda peer: counts[peer]
+        )
+        if counts[poorest] + 1 < counts[me]:
             give_up.append(account)
-            counts[needy[0].id] += 1
-            surplus -= 1
+            counts[poorest] += 1
+            counts[me] -= 1
     return Moves(lost, tuple(take), tuple(give_up))
 
 
@@ -209,10 +204,6 @@ class LaneKeeper:
         """An entry is decided; whoever waits for it elsewhere should look."""
         if len(self.board.peers) > 1:
             self.hint()
-
-    def row(self, account: str) -> LaneRow | None:
-        """Who runs an account, as of the last look."""
-        return self.board.lanes.get(account)
 
     # Keeping the share
 
@@ -311,7 +302,9 @@ class LaneKeeper:
         waiting = self._watchers.waited_for()
         if waiting:
             for entry in await self.lanes.settled_among(waiting):
-                if self._host.owned(entry.account) is None:
+                worker = self._host.owned(entry.account)
+                # What is in hand here is told of by its worker, once it has acted on it.
+                if worker is None or not worker.has_in_hand(entry.key):
                     self._watchers.changed(entry)
 
     async def _carry_out(self, asked: Sequence[Request]) -> None:
@@ -399,8 +392,3 @@ def _share(board: Board, me: int) -> int:
         if not _pins(board, account):
             total += 1 / sum(account in peer.accounts for peer in board.peers)
     return ceil(total - 1e-9)
-
-
-def _scattered(account: str) -> int:
-    """An order that has nothing to do with the names', so that related accounts part."""
-    return sum((i + 1) * 7919 * ord(c) for i, c in enumerate(account)) % 10_007

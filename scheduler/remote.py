@@ -38,17 +38,18 @@ class Remote:
         self._limits = limits
         self._policy = policy
 
-    async def check(self, account: str) -> None:
-        """Raises AccountStopped or QueueFull where the account takes nothing new."""
+    async def refusal(self, account: str) -> AccountStopped | QueueFull | None:
+        """Why the account takes nothing new, if so."""
         known = marks.read(account, await self._journal.marks())
         if known.stopped is not None:
-            raise AccountStopped(f"account: {account} is stopped: {known.stopped}")
+            return AccountStopped(f"account: {account} is stopped: {known.stopped}")
         waiting = await self._lanes.backlog(account)
         if waiting >= self._limits.queue_max:
-            raise QueueFull(
+            return QueueFull(
                 f"account: {account} has {waiting} submissions waiting, the most it may have",
                 retry_after_s=60 * self._limits.request_weight / self._limits.uid_weight_per_minute,
             )
+        return None
 
     def added(self) -> None:
         """The journal has told the owner of a new entry; this makes it look sooner."""
@@ -94,7 +95,7 @@ class Remote:
         charges = ((p.attempt, p.is_urgent) for p in past)
         budget.restore(charges, now_ms=now_ms, steady_ms=steady_ms)
         queued = [entry.priority for entry in entries if entry.state is State.QUEUED]
-        row = self._keeper.row(account)
+        row = (await self._lanes.board()).lanes.get(account)
         return AccountStatus(
             account=account,
             as_of_ms=now_ms,

@@ -171,7 +171,7 @@ class Worker:
 
     def adopt(self, kept: Entry | None) -> None:
         """Take an entry up where the journal has it, unless it is in hand already."""
-        if kept is None or self._has_in_hand(kept.key):
+        if kept is None or self.has_in_hand(kept.key):
             return
         if kept.is_final:
             self.shared.watchers.changed(kept)
@@ -200,7 +200,8 @@ class Worker:
             self.queue.remove(waiting.key)
         self.shared.gate_changed()
 
-    def _has_in_hand(self, key: str) -> bool:
+    def has_in_hand(self, key: str) -> bool:
+        """Whether it waits, flies or is being settled here."""
         flying = {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
         return key in self.queue or key in settling or key in flying

@@ -106,9 +106,8 @@ class PostgresJournal:
     async def add(self, entry: Entry) -> Entry:
         assert entry == Entry(submission=entry.submission), "a new entry has been nowhere yet"
         work: dict[str, Any] = {"do": "add", "entry": submission_fields(entry)}
-        if self.lanes.me is not None:
-            # Whoever owns the lane when this is written has to hear of it.
-            work["epoch"] = self.lanes.epochs.get(entry.account, NOT_MINE)
+        # Whoever else owns the lane when this is written, or takes it later, has to hear of it.
+        work["epoch"] = self.lanes.epochs.get(entry.account, NOT_MINE)
         seq = await self._write(work, lambda outcome: outcome.get("seq"))
         if seq is not None:
             return Entry(submission=entry.submission, seq=seq)

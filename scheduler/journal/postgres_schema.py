@@ -280,9 +280,7 @@ FUNCTIONS: Step = (
                     -- waits for this transaction, or it is told.
                     INSERT INTO requests (account, what, key)
                     SELECT work->'entry'->>'account', 'run', work->'entry'->>'key'
-                    WHERE work ? 'epoch' AND NOT is_at(
-                        work->'entry'->>'account', (work->>'epoch')::bigint
-                    );
+                    WHERE NOT is_at(work->'entry'->>'account', (work->>'epoch')::bigint);
                 END IF;
             WHEN 'update' THEN
                 outcome := change(work->'changes', (work->>'at_ms')::bigint);

@@ -225,12 +225,12 @@ class HostJournal:
             await asyncio.wait(self._pending)
 
     async def add(self, entry: Entry) -> Entry:
-        me, epoch = self.lanes.me, self.lanes.epochs.get(entry.account)
+        epoch = self.lanes.epochs.get(entry.account)
 
         async def add() -> Entry:
             kept = await self._kept.add(entry)
             is_new = kept.submission is entry.submission
-            if me is not None and is_new and epoch != self.database.epoch(entry.account):
+            if is_new and epoch != self.database.epoch(entry.account):
                 told = self.database.next_id()
                 request = Request(told, entry.account, "run", entry.key, None)
                 self.database.requests[told] = request

@@ -259,6 +259,14 @@ async def test_the_owner_of_an_account_is_told_of_what_others_add(hosts: Hosts) 
     assert await one.lanes.requests(["main"]) == []
 
 
+async def test_who_has_not_joined_yet_tells_the_owner_too(hosts: Hosts) -> None:
+    one, other = hosts
+    await join(one, "one")
+    await take(one)
+    await other.add(new())
+    assert [request.key for request in await one.lanes.requests(["main"])] == ["k"]
+
+
 async def test_what_an_old_owner_adds_is_told_to_the_new_one(hosts: Hosts) -> None:
     one, other = hosts
     await join(one, "one", OVER_S)
@@ -287,7 +295,7 @@ async def test_a_late_answer_is_kept_and_told(hosts: Hosts) -> None:
     in_air = sent(await one.add(new()))
     await one.update(in_air, at_ms=NOW_MS)
     await one.lanes.keep_late(in_air, at_ms=NOW_MS, tran_id=2**53 + 1, detail="200")
-    (request,) = await other.lanes.requests(["main"])
+    request = (await other.lanes.requests(["main"]))[-1]
     assert (request.what, request.key) == ("late", "k")
     assert request.detail == '{"number": 1, "tran_id": 9007199254740993}'
 
