@@ -29,7 +29,11 @@ class Proxy:
         if not self.is_open:
             writer.transport.abort()
             return
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:  # the server is gone, so its clients find nobody either
+            writer.transport.abort()
+            return
         self._writers |= {writer, to_writer}
         for source, target, is_request in ((reader, to_writer, True), (to_reader, writer, False)):
             task = asyncio.ensure_future(self._pump(source, target, is_request=is_request))
