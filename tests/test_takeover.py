@@ -1,10 +1,30 @@
-"""Real processes that die and freeze, and a real server that dies: a few cycles of each."""
+"""Hosts and servers that die and freeze: a few in virtual time, a few for real."""
 
 import asyncio
+
+import pytest
 
 from . import server_kill, takeover
 from .exchange_process import exchange_process
 from .postgres import own
+from .simulate import takeovers
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_takeover_loses_or_repeats_anything(seed: int) -> None:
+    told = takeovers.live(seed)
+    assert told.violations == []
+    assert told.takeovers > 10
+
+
+def test_the_same_seed_lives_the_same_life() -> None:
+    assert takeovers.live(0) == takeovers.live(0)
+
+
+@pytest.mark.parametrize(("defect", "seed"), takeovers.DEFECTS.items())
+def test_what_would_make_a_takeover_unsafe_is_found(defect: str, seed: int) -> None:
+    assert takeovers.live(seed).violations == []
+    assert takeovers.live(seed, defect).violations != []
 
 
 def test_hosts_that_die_and_freeze_neither_lose_nor_repeat_anything() -> None:

@@ -303,8 +303,13 @@ class HostJournal:
             raise JournalUnavailable("journal: it is closed")
         running = asyncio.ensure_future(self._run(work))
         self._pending.add(running)
-        running.add_done_callback(self._pending.discard)
+        running.add_done_callback(self._ended)
         return await asyncio.shield(running)
+
+    def _ended(self, running: "asyncio.Future[Any]") -> None:
+        self._pending.discard(running)
+        if not running.cancelled():
+            running.exception()  # its caller may be gone
 
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         await self._delay()
