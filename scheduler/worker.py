@@ -167,7 +167,7 @@ class Worker:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
         failed and may have been made, or somebody else moved the entry."""
         _log.warning("%s is read again from the journal", key)
-        self.adopt(await self._recorder.kept(key))
+        self.follow(await self._recorder.kept(key))
 
     def adopt(self, kept: Entry | None) -> None:
         """Take an entry up where the journal has it, unless it is in hand already."""
@@ -186,8 +186,8 @@ class Worker:
         if kept is None:
             return
         self.queue.remove(kept.key)
-        if kept.is_final:
-            self._decided(kept)
+        if kept.is_final or kept.state is State.QUEUED:
+            self._decided(kept)  # by somebody else
         self.adopt(kept)
 
     def abandon(self) -> None:

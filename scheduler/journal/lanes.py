@@ -119,7 +119,8 @@ class Lanes(Protocol):
         """Whether a request is still to be carried out."""
 
     async def done(self, requests: Iterable[int]) -> None:
-        """Forget requests that were carried out."""
+        """Forget requests that were carried out, of lanes that are still one's own: what somebody
+        did who was not the owner any more, the owner has yet to do."""
 
     async def keep_late(
         self, entry: Entry, *, at_ms: int, tran_id: int | None, detail: str

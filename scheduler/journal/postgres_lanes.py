@@ -64,6 +64,10 @@ _LEAVE = """
     )
     DELETE FROM schedulers WHERE id = $1 RETURNING id
 """
+_DONE = """
+    DELETE FROM requests USING lanes
+    WHERE id = ANY ($1) AND lanes.account = requests.account AND lanes.owner = $2
+"""
 _TELL = "INSERT INTO requests (account, what, key, detail) VALUES ($1, $2, $3, $4) RETURNING id"
 _KEEP_LATE = """
     WITH kept AS (
@@ -157,7 +161,7 @@ class PostgresLanes:
         return bool(await self._journal.fetch("SELECT FROM requests WHERE id = $1", request))
 
     async def done(self, requests: Iterable[int]) -> None:
-        await self._journal.fetch("DELETE FROM requests WHERE id = ANY ($1)", list(requests))
+        await self._journal.fetch(_DONE, list(requests), self._me)
 
     async def keep_late(
         self, entry: Entry, *, at_ms: int, tran_id: int | None, detail: str

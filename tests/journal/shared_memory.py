@@ -168,8 +168,11 @@ class MemoryLanes:
     async def done(self, requests: Iterable[int]) -> None:
         def done() -> None:
             for request in requests:
-                self._database.requests.pop(request, None)
+                known = self._database.requests.get(request)
+                if known is not None and self._database.lanes.get(known.account, (0,))[0] == me:
+                    del self._database.requests[request]
 
+        me = self._me
         await self._host.call(done)
 
     async def keep_late(

@@ -279,6 +279,8 @@ async def test_what_an_old_owner_adds_is_told_to_the_new_one(hosts: Hosts) -> No
 
 async def test_requests_are_read_in_order_and_by_account(hosts: Hosts) -> None:
     one, other = hosts
+    await join(one, "one")
+    await take(one)
     told = [await other.lanes.tell("main", what) for what in ("pause", "resume", "pause")]
     await other.lanes.tell("other", "pause", key="k", detail="\0 \\")
     asked = await one.lanes.requests(["main"])
@@ -288,6 +290,19 @@ async def test_requests_are_read_in_order_and_by_account(hosts: Hosts) -> None:
     assert await one.lanes.is_open(told[0])
     await one.lanes.done(told[:1])
     assert not await other.lanes.is_open(told[0])
+
+
+async def test_only_the_owner_can_say_that_a_request_is_done(hosts: Hosts) -> None:
+    one, other = hosts
+    await join(one, "one", OVER_S)
+    await join(other, "other")
+    await take(one)
+    told = await other.lanes.tell("main", "pause")
+    await take(other)
+    await one.lanes.done([told])
+    assert await other.lanes.is_open(told)
+    await other.lanes.done([told])
+    assert not await other.lanes.is_open(told)
 
 
 async def test_a_late_answer_is_kept_and_told(hosts: Hosts) -> None:
