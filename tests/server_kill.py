@@ -81,7 +81,7 @@ async def run(server: OwnServer, exchange: ExchangeProcess, cycles: int, seed: i
             await asyncio.sleep(1)
             is_over.set()
             await asyncio.gather(*callers)
-    entries = await settle(exchange, url, patience_s=120)
+    entries = await settle(exchange, url, patience_s=600)
     await judge(exchange, url, tally, entries)
     return tally
 

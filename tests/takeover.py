@@ -212,7 +212,8 @@ async def judge(exchange: ExchangeProcess, url: str, tally: Tally, entries: list
         if len(ids) > 1:
             tally.violations.append(f"{entry.key} was executed {len(ids)} times")
         if not entry.is_final:
-            tally.violations.append(f"{entry.key} is {entry.state}")
+            said = entry.evidence[-1].detail if entry.evidence else ""
+            tally.violations.append(f"{entry.key} is {entry.state}, {entry.looks} looks: {said}")
         elif (entry.state is State.CONFIRMED) != bool(ids) or (ids and entry.tran_id not in ids):
             tally.violations.append(f"{entry.key} is {entry.state} {entry.tran_id}: {ids}")
     statistics = exchange.statistics()
@@ -246,7 +247,7 @@ def run(cycles: int, seed: int, freeze_max_s: float, *, show: bool) -> Tally:
         finally:
             for each in hosts:
                 each.kill(tally)
-        entries = asyncio.run(settle(exchange, url, patience_s=120))
+        entries = asyncio.run(settle(exchange, url, patience_s=600))
         asyncio.run(judge(exchange, url, tally, entries))
     return tally
 

@@ -62,11 +62,16 @@ def seq_fields(entry: Entry) -> dict[str, Any]:
 
 def entry_from(row: Sequence[Any]) -> Entry:
     """The entry in a row of ENTRY_COLUMNS."""
+    return entry_of(plain_row(row))
+
+
+def plain_row(row: Sequence[Any]) -> list[Any]:
+    """A row of ENTRY_COLUMNS as other journals have it."""
     columns = list(row)
     for index in _FOREIGN:
         if columns[index] is not None:
             columns[index] = unescaped(columns[index])
-    return entry_of(columns)
+    return columns
 
 
 def history_from(row: Sequence[Any]) -> HistoryRow:

@@ -310,13 +310,10 @@ _ONE_AT_A_TIME = 0x6D736A31
 """Names the lock under which a schema is changed."""
 
 
-async def migrate(
-    connection: Any, schema: str, where: str, steps: Sequence[Step] = STEPS, *, create: bool = True
-) -> None:
+async def migrate(connection: Any, schema: str, where: str, steps: Sequence[Step] = STEPS) -> None:
     """Takes the schema through the steps it lacks, all of them or none, one process at a time.
 
-    Raises ConfigurationError if it is another program's or a newer version's, or if it is missing
-    and is not to be made.
+    Raises ConfigurationError if it is another program's or a newer version's.
     """
     async with connection.transaction(isolation="read_committed"):
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _ONE_AT_A_TIME)
@@ -328,8 +325,6 @@ async def migrate(
         if version == len(steps):
             return
         if version == 0:
-            if not create:
-                raise ConfigurationError(f"{where}: there is no journal in schema {schema!r}")
             if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", schema):
                 await connection.execute(f'CREATE SCHEMA "{schema}"')
             await connection.execute("CREATE TABLE journal_version (version bigint NOT NULL)")
@@ -338,6 +333,17 @@ async def migrate(
             for statement in step:
                 await connection.execute(statement)
         await connection.execute("UPDATE journal_version SET version = $1", len(steps))
+
+
+async def check_version(connection: Any, schema: str, where: str) -> None:
+    """Raises ConfigurationError unless the schema is a journal of this version."""
+    version = await _version(connection, schema, where)
+    if version == 0:
+        raise ConfigurationError(f"{where}: there is no journal in the schema {schema!r}")
+    if version != len(STEPS):
+        raise ConfigurationError(
+            f"{where}: its schema version is {version}, and this program's is {len(STEPS)}"
+        )
 
 
 async def _version(connection: Any, schema: str, where: str) -> int:

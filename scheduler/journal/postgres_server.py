@@ -21,6 +21,8 @@ COMMAND_TIMEOUT_S = 15.0
 """After this the client gives an answer up, above what the server allows itself."""
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
+COPY_TIMEOUT_S = 600.0
+"""For one batch of rows of a journal that is copied."""
 CLOSE_TIMEOUT_S = 2.0
 
 SETTINGS = {
