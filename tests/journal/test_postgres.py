@@ -48,8 +48,9 @@ async def behind_a_proxy(
 async def until_waiting(connection: asyncpg.Connection, count: int) -> None:
     """Until that many wait for a lock."""
     sql = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    while await connection.fetchval(sql) < count:  # noqa: ASYNC110  no event tells of it
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while await connection.fetchval(sql) < count:  # noqa: ASYNC110  no event tells of it
+            await asyncio.sleep(0)
 
 
 # Choosing and refusing
