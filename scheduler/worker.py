@@ -8,7 +8,6 @@ is durable before it is acted on.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -151,8 +150,10 @@ class Worker:
         if limited_ms > 0:
             self.budget.ledger.block(steady_ms + limited_ms)
         for entry in self._cut_off:
-            with suppress(StaleVersion):  # decided meanwhile, by a look or by a person
+            try:
                 await self.apply(entry, Started())
+            except StaleVersion:  # moved meanwhile: by a look, a person, or the owner before
+                await self.reread(entry.key)
         self._cut_off.clear()
 
     async def landed(self) -> None:
