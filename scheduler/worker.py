@@ -284,6 +284,7 @@ class Worker:
         self._tasks.start_soon(self._fly, entry, attempt, charge, name=f"attempt {entry.key}")
 
     async def _fly(self, entry: Entry, attempt: Attempt, charge: Charge) -> None:
+        was_moved = False
         try:
             now_ms = attempt.timestamp_ms
             sent, action = lifecycle.advance(entry, Chosen(attempt), self.policy, now_ms)
@@ -303,12 +304,14 @@ class Worker:
                 self.shared.came_late(sent, answer.event)
                 raise
         except StaleVersion:
-            await self.reread(entry.key)
+            was_moved = True
         finally:
             del self.in_air[attempt.exclusion]
             if not self.in_air:
                 self._flights_over.set()
             self.poke()
+        if was_moved:  # by somebody else; it is in hand no more, so it can be taken up
+            await self.reread(entry.key)
 
     async def _is_durable(self, entry: Entry, sent: Entry, charge: Charge) -> bool:
         """Make the attempt durable. If that fails nothing is sent, and the lane waits for the

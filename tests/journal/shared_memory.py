@@ -34,6 +34,8 @@ class Database:
         self.lanes: dict[str, tuple[int | None, int]] = {}
         self.requests: dict[int, Request] = {}
         self.late: list[tuple[str, int, int | None]] = []
+        self.stale: list[str] = []
+        """Attempts that were put into the air at an epoch that was over: there must be none."""
         self.listeners: set[Callable[[], None]] = set()
         self.takes: Counter[str] = Counter()
         self._count = 0
@@ -253,9 +255,15 @@ class HostJournal:
             for account, epoch in epochs.items():
                 if self.database.epoch(account) != epoch:
                     raise LaneLost(account)
-            await self._kept.update(*entries, at_ms=at_ms)
+            await self._write(entries, at_ms, epochs)
 
         await self._carried_out(update)
+
+    async def _write(self, entries: tuple[Entry, ...], at_ms: int, epochs: dict[str, int]) -> None:
+        await self._kept.update(*entries, at_ms=at_ms)
+        for account, epoch in epochs.items():
+            if self.database.epoch(account) != epoch:
+                self.database.stale.append(f"{account} at {epoch}")
 
     async def get(self, key: str) -> Entry | None:
         return await self._carried_out(lambda: self._kept.get(key))

@@ -227,6 +227,8 @@ def _violations(
             yield f"{entry.key} is still {entry.state}"
         elif (entry.state is State.CONFIRMED) != bool(ids) or (ids and entry.tran_id not in ids):
             yield f"{entry.key} is {entry.state} {entry.tran_id}, and the ledger has {ids}"
+    for stale in world.database.stale:
+        yield f"an attempt was put into the air on {stale}, which was over"
     if overlaps := world.simulator.ledger.overlaps():
         yield f"{len(overlaps)} transactions overlapped another of their account"
 
@@ -238,22 +240,24 @@ class CheckedOutside(HostJournal):
     """Reads the epoch first, and writes the attempt in another transaction."""
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
-        for entry in entries:
-            if entry.state is State.SENT:
-                epoch = self.lanes.epochs.get(entry.account, 0)
-                if await self.call(lambda e=entry: self.database.epoch(e.account)) != epoch:  # type: ignore[misc]
-                    raise LaneLost(entry.account)
-        await self._carried_out(lambda: self._kept.update(*entries, at_ms=at_ms))
+        epochs = _epochs(self, entries)
+        now = await self.call(lambda: {account: self.database.epoch(account) for account in epochs})
+        if now != epochs:
+            raise LaneLost(min(epochs))
+        await self._carried_out(lambda: self._write(entries, at_ms, epochs))
 
 
 class TrustsItsLease(HostJournal):
     """Goes by what it knows of its own lease, on its own clock."""
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
-        for entry in entries:
-            if entry.state is State.SENT and entry.account not in self.lanes.epochs:
-                raise LaneLost(entry.account)
-        await self._carried_out(lambda: self._kept.update(*entries, at_ms=at_ms))
+        epochs = _epochs(self, entries)
+        await self._carried_out(lambda: self._write(entries, at_ms, epochs))
+
+
+def _epochs(journal: HostJournal, entries: tuple[Entry, ...]) -> dict[str, int]:
+    sent = (entry for entry in entries if entry.state is State.SENT)
+    return {entry.account: journal.lanes.epochs.get(entry.account, 0) for entry in sent}
 
 
 async def _stamped_at_the_socket(self: exchange_module.Exchange, attempt: Attempt) -> Sent:
@@ -273,8 +277,8 @@ _JOURNALS: dict[str | None, type[HostJournal]] = {
 }
 DEFECTS = {
     "stamp at the socket": 11,
-    "epoch checked outside the transaction": 46,
-    "lease by the local clock": 5,
+    "epoch checked outside the transaction": 48,
+    "lease by the local clock": 0,
 }
 """Each with the first seed that finds it."""
 
