@@ -1,29 +1,44 @@
-"""Durable submissions a second: the journal against a plain SQLite insert a commit.
+"""Durable submissions a second: the journal against a plain insert a commit.
 
     python -m benchmarks.journal --callers 1 16 256 --n 2000
+    PGPASSWORD=... python -m benchmarks.journal --postgres postgresql://USER@HOST/DATABASE
 
-Both write the same submissions with the same pragmas to the same file system, in turns. The plain
-loop is as short as one can be: one table with the submission's columns, prepared values, no event
-loop, no history, no thread. A caller of the journal adds one submission after the other.
+On SQLite both write the same submissions with the same pragmas to the same file system, in turns.
+The plain loop is as short as one can be: one table with the submission's columns, prepared values,
+no event loop, no history, no thread. On PostgreSQL, in schemas of their own that are dropped again,
+the plain insert is the driver's, with a connection a caller. A caller of the journal adds one
+submission after the other.
 """
 
 import argparse
 import asyncio
 import gc
+import secrets
 import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
 
 from scheduler.journal.access import SAFE
 from scheduler.journal.codec import SUBMISSION_COLUMNS, submission_values
+from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.model import Entry, Kind, Submission
+
+CONNECTIONS_MAX = 32
+"""Of the plain inserts."""
 
 
 def main() -> None:
     arguments = parser().parse_args()
+    if arguments.postgres is not None:
+        asyncio.run(postgres(arguments))
+        return
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         plain: list[float] = []
         ours: dict[int, list[float]] = {callers: [] for callers in arguments.callers}
@@ -47,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 16, 256])
     parser.add_argument("--n", type=int, default=2_000, help="submissions a turn")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--postgres", metavar="URL", help="of a database; default: SQLite")
     parser.add_argument("--directory", help="where the files are; default: the system's for such")
     return parser
 
@@ -87,6 +103,82 @@ async def journal_rate(file: Path, n: int, callers: int) -> float:
     took = time.perf_counter() - began
     await journal.aclose()
     return n / took
+
+
+async def postgres(arguments: argparse.Namespace) -> None:
+    """The same on PostgreSQL, with the time from a call until its submission is durable."""
+    for callers in arguments.callers:
+        turns = [
+            await _turn(arguments.postgres, arguments.n, callers) for _ in range(arguments.turns)
+        ]
+        plain, ours = (
+            statistics.median(rate for rate, _ in results)
+            for results in ([turn[0] for turn in turns], [turn[1] for turn in turns])
+        )
+        waits = [[w for turn in turns for w in turn[which][1]] for which in (0, 1)]
+        (plain_p50, plain_p99), (our_p50, our_p99) = map(_percentiles, waits)
+        print(
+            f"{ours / plain:5.2f} x plain  {ours:8,.0f}/s  p50 {our_p50:6.2f} ms"
+            f"  p99 {our_p99:6.2f} ms  {callers:4d} callers"
+        )
+        print(
+            f" 1.00 plain    {plain:8,.0f}/s  p50 {plain_p50:6.2f} ms  p99 {plain_p99:6.2f} ms"
+            f"  {min(callers, CONNECTIONS_MAX):4d} connections"
+        )
+    print(f"medians of {arguments.turns} turns of {arguments.n} each")
+
+
+Result = tuple[float, list[float]]
+"""Submissions a second, and how many milliseconds each took."""
+
+
+async def _turn(url: str, n: int, callers: int) -> tuple[Result, Result]:
+    schema = f"benchmark_{secrets.token_hex(4)}"
+    separator = "&" if urlsplit(url).query else "?"
+    settings = {"search_path": schema}
+    pool = await asyncpg.create_pool(
+        url, min_size=1, max_size=min(callers, CONNECTIONS_MAX), server_settings=settings
+    )
+    journal = PostgresJournal(f"{url}{separator}schema={schema}")
+    try:
+        await pool.execute(f"CREATE SCHEMA {schema}_plain")
+        columns = ", ".join(f"{name.strip()} text" for name in SUBMISSION_COLUMNS.split(","))
+        table = f"{schema}_plain.submissions"
+        await pool.execute(f"CREATE TABLE {table} ({columns}, UNIQUE (key))")
+        slots = ", ".join(f"${i + 1}" for i in range(len(SUBMISSION_COLUMNS.split(","))))
+        insert = f"INSERT INTO {table} VALUES ({slots})"
+
+        async def insert_plain(entry: Entry) -> None:
+            values = submission_values(entry.submission)
+            await pool.execute(insert, *(None if v is None else str(v) for v in values))
+
+        plain = await _measured(insert_plain, n, callers)
+        await journal.open()
+        return plain, await _measured(journal.add, n, callers)
+    finally:
+        await journal.aclose()
+        await pool.execute(f"DROP SCHEMA IF EXISTS {schema}_plain, {schema} CASCADE")
+        await pool.close()
+
+
+async def _measured(write: Callable[[Entry], Awaitable[object]], n: int, callers: int) -> Result:
+    todo, waits = iter(entries(n)), []
+
+    async def caller() -> None:
+        for entry in todo:
+            began = time.perf_counter()
+            await write(entry)
+            waits.append((time.perf_counter() - began) * 1000)
+
+    gc.collect()
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return n / (time.perf_counter() - began), waits
+
+
+def _percentiles(waits: list[float]) -> tuple[float, float]:
+    cuts = statistics.quantiles(waits, n=100)
+    return cuts[49], cuts[98]
 
 
 def _submission(number: int) -> Submission:

@@ -40,6 +40,7 @@ from .figures import (
     Settlement,
     SettlementOutcome,
 )
+from .lanes import LaneOptions
 from .model import Alarm, Entry, Evidence, Kind, Priority, Quote, State
 from .policy import Limits
 from .scheduler import Scheduler
@@ -64,6 +65,7 @@ __all__ = [
     "JournalUnavailable",
     "KeyReused",
     "Kind",
+    "LaneOptions",
     "Limits",
     "LookFailed",
     "MaxBorrowable",

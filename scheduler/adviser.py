@@ -34,7 +34,7 @@ class Adviser:
         self,
         board: Board,
         survey_of: Callable[[str], Survey],
-        worker_of: Callable[[str], Worker],
+        worker_of: Callable[[str], Worker | None],
     ) -> None:
         self._board = board
         self._survey_of = survey_of
@@ -64,7 +64,8 @@ class Adviser:
                 words = advice(entry, figures)
                 if figures and words != entry.advice:
                     worker = self._worker_of(entry.account)
-                    await worker.apply(entry, Advised(words), is_patient=False)
+                    if worker is not None:
+                        await worker.apply(entry, Advised(words), is_patient=False)
         except (JournalUnavailable, StaleVersion) as error:
             _log.warning("no advice for %s: %s", entry.key, error)
         finally:

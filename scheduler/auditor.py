@@ -51,7 +51,9 @@ class Audit:
 class Auditor:
     """One a scheduler. What it still has to do it reads back from the journal after a restart."""
 
-    def __init__(self, journal: Journal, clock: Clock, worker_of: Callable[[str], Worker]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, worker_of: Callable[[str], Worker | None]
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._worker_of = worker_of
@@ -69,7 +71,7 @@ class Auditor:
 
     async def run(self) -> None:
         """Take up what an earlier process left, and look whenever something is due, for ever."""
-        await self._resume()
+        await self.resume()
         while True:
             self._wake = anyio.Event()
             wait_ms = self._due[0][0] - self._clock.now_ms() if self._due else None
@@ -83,26 +85,33 @@ class Auditor:
             except JournalUnavailable:
                 self._again(batch)
 
-    async def _resume(self) -> None:
+    async def resume(self, account: str | None = None) -> None:
+        """Take up what is to be audited of one account, or of all that are run here."""
         while True:
             try:
                 since_ms = self._clock.now_ms() - LATEST_MS
                 for past in await self._journal.lost_since(since_ms):
-                    await self._resume_one(past)
+                    if account in {None, past.account}:
+                        await self._resume_one(past)
             except JournalUnavailable:
                 await anyio.sleep(RETRY_MS / 1000)
             else:
                 break
 
     async def _resume_one(self, past: PastAttempt) -> None:
+        worker = self._worker_of(past.account)
+        if worker is None:
+            return  # whoever runs the account audits it
         entry = await self._journal.get(past.key)
         if entry is not None and _was_concluded(entry, past):
-            policy = self._worker_of(past.account).policy
-            self.concluded(past, past.attempt.fence_ms + policy.conclusive_after_ms)
+            after_ms = worker.policy.conclusive_after_ms
+            self.concluded(past, past.attempt.fence_ms + after_ms)
 
     async def _audit(self, batch: list[Audit]) -> None:
         past = batch[0].past
         worker = self._worker_of(past.account)
+        if worker is None:
+            return
         windows = [window(audit.past.attempt, worker.policy) for audit in batch]
         times = Window(min(w.from_ms for w in windows), max(w.until_ms for w in windows))
         look = await worker.exchange.look(past, times, Purpose.AUDIT)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,12 +20,16 @@ from .binance import Credentials
 from .budget import Budget
 from .clock import Clock
 from .errors import ConfigurationError, JournalUnavailable
+from .events import Event
 from .exchange import Exchange
 from .gatekeeper import Gatekeeper
 from .inquiry import Inquiry
 from .inventory import InventoryGate
 from .journal import Journal
+from .journal.lanes import SharedJournal
+from .lanes import LaneKeeper, LaneOptions
 from .maintenance import Maintenance
+from .marks import Marks
 from .measure import Measurer
 from .model import Alarm, Entry
 from .passage import Passage
@@ -44,6 +49,11 @@ _log = logging.getLogger("margin_scheduler")
 
 FIRST_SAMPLE_S = 2.0
 """How long starting waits for the first sample of the exchange's time before it goes on without."""
+LANDING_MAX_S = 15.0
+"""How long a lane that is given up waits for the answer of what it has in the air. Then it is the
+next owner's to look for."""
+
+Task = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Engine:
@@ -59,8 +69,10 @@ class Engine:
         limits: Limits,
         policy: Policy,
         watchers: Watchers,
+        shared: SharedJournal | None = None,
+        lanes: LaneOptions | None = None,
     ) -> None:
-        """Nothing is opened yet."""
+        """Nothing is opened yet. `shared` is the journal, where several schedulers work on it."""
         self._accounts = accounts
         self._credentials = credentials
         self._journal = journal
@@ -90,14 +102,20 @@ class Engine:
         self._clock_is_set = asyncio.Event()
         self._stopped: set[str] = set()
         self._gate = InventoryGate(policy)
-        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.worker)
-        self._auditor = Auditor(journal, self.clock, self.worker)
+        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.owned)
+        self._auditor = Auditor(journal, self.clock, self.owned)
+        self._lanes: dict[str, Lane] = {}
+        self.keeper: LaneKeeper | None = None
+        """Where the journal is shared: then accounts are run only while their lanes are ours."""
+        if shared is not None:
+            self.keeper = LaneKeeper(shared, accounts, lanes or LaneOptions(), self, watchers)
+            watchers.on_settled = self.keeper.settled
         self._probe = VisibilityProbe(self.clock)
         self.looking: Running = set()
         self._surveys: dict[str, Survey] = {}
         self.board = Board(self._askers, self.clock, self.looking)
         self._maintenance = Maintenance(self.clock, self._ask_status, self._on_maintenance)
-        self.adviser = Adviser(self.board, self.survey, self.worker)
+        self.adviser = Adviser(self.board, self.survey, self.owned)
         self._shared = Shared(
             journal=journal,
             clock=self.clock,
@@ -112,6 +130,7 @@ class Engine:
             ended=self._on_ended,
             suspect=self._maintenance.suspect,
             watch=self._maintenance.watch,
+            came_late=self._on_came_late,
         )
 
     # Life
@@ -128,7 +147,7 @@ class Engine:
     async def _begin(self) -> None:
         self._marks = await self._journal.marks()
         marks.close_again(self._address, self.clock, self._marks)
-        unfinished = await self._unfinished()
+        unfinished = await self._unfinished() if self.keeper is None else {}
         self._startup.recall(self._marks)
         with anyio.move_on_after(FIRST_SAMPLE_S):
             await self.timekeeper.sample()
@@ -165,6 +184,8 @@ class Engine:
                 tasks.start_soon(self._maintenance.run, name="maintenance")
                 for name, entries in unfinished.items():
                     self._start_worker(name, entries)
+                if self.keeper is not None:
+                    tasks.start_soon(self.keeper.run, tasks, name="lanes")
                 self.is_running = True
                 running.set_result(None)
                 await self._closing.wait()
@@ -186,6 +207,8 @@ class Engine:
 
     async def land(self) -> None:
         """Start nothing more, and wait until nothing is in the air."""
+        if self.keeper is not None:
+            await self.keeper.leave()
         for worker in self._workers.values():
             worker.standing.close()
         for worker in self._workers.values():
@@ -208,14 +231,32 @@ class Engine:
     tasks: TaskGroup
 
     def worker(self, name: str) -> Worker:
-        """The account's worker, started if it was not yet."""
+        """The account's worker, started if it was not yet. Only where no lanes decide who runs
+        it."""
+        assert self.keeper is None, "another scheduler may be running it"
         return self._workers.get(name) or self._start_worker(name, ())
 
+    def owned(self, name: str) -> Worker | None:
+        """The account's worker; None while another scheduler runs the account."""
+        return self.worker(name) if self.keeper is None else self._workers.get(name)
+
+    async def closed_up(self, account: str, key: str) -> None:
+        """Wait until a repayment of everything was looked after, as far as that is done here."""
+        worker = self.owned(account)
+        if worker is not None:
+            await worker.closed_up(key)
+
     def _start_worker(self, name: str, unfinished: Iterable[Entry]) -> Worker:
+        worker = self._workers[name] = self._make_worker(name, marks.read(name, self._marks))
+        self._inform(worker)
+        worker.start(self.tasks, unfinished)
+        return worker
+
+    def _make_worker(self, name: str, known: Marks) -> Worker:
         account = self._accounts[name]
         policy = replace(self._policy, confirm=account.confirm)
         exclusion = _pair_exclusion if account.lane == "pair" else _account_exclusion
-        worker = Worker(
+        return Worker(
             name,
             exchange=Exchange(
                 credentials=self._credentials[name],
@@ -231,17 +272,42 @@ class Engine:
             budget=Budget(self._limits),
             limits=self._limits,
             policy=policy,
-            marks=marks.read(name, self._marks),
+            marks=known,
             declared_exclusive=account.exclusive,
             measurer=Measurer(self.survey(name).inquiry, self.board, self.clock, policy),
             shared=self._shared,
         )
-        self._workers[name] = worker
+
+    def _inform(self, worker: Worker) -> None:
+        """What it has to know before it sends anything."""
         if not self._is_checked:
             worker.standing.hold_unchecked()
         worker.standing.maintained(self._maintenance.is_on)
-        worker.start(self.tasks, unfinished)
-        return worker
+
+    # Lanes, where the journal is shared
+
+    def begin(self, account: str, epoch: int, entries: Iterable[Entry], known: Marks) -> None:
+        """Run the account at this epoch, with what is unfinished."""
+        assert self.keeper is not None
+        assert account not in self._workers, f"{account} is run here already"
+        self._workers[account] = worker = self._make_worker(account, known)
+        self.keeper.lanes.epochs[account] = epoch
+        self._inform(worker)
+        lane = self._lanes[account] = Lane(worker)
+        self.tasks.start_soon(lane.run, entries, name=f"lane {account}")
+        lane.start_soon(self._auditor.resume, account)
+        if self._is_checked and (why := self._startup.misfits().get(account)) is not None:
+            lane.start_soon(worker.standing.misfits, why)
+
+    async def end(self, account: str) -> None:
+        """Run it no more, once what is in the air has landed or had its time to."""
+        assert self.keeper is not None
+        lane = self._lanes.get(account)
+        if lane is not None:
+            await lane.end()
+            if self._lanes.get(account) is lane:
+                del self._lanes[account], self._workers[account]
+                self.keeper.lanes.epochs.pop(account)
 
     # Looking
 
@@ -292,9 +358,10 @@ class Engine:
 
     async def _stop_misfits(self, misfits: dict[str, str]) -> None:
         for name, why in misfits.items():
-            if name not in self._stopped:
+            worker = self.owned(name)
+            if worker is not None and name not in self._stopped:
                 self._stopped.add(name)
-                await self.worker(name).standing.misfits(why)
+                await worker.standing.misfits(why)
 
     def _on_debt_changed(self, name: str) -> None:
         survey = self._surveys.get(name)
@@ -309,8 +376,17 @@ class Engine:
 
     def _on_confirmed(self, entry: Entry) -> None:
         if self._probe.is_due(entry):
-            worker = self.worker(entry.account)
-            self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+            worker = self.owned(entry.account)
+            lane = self._lanes.get(entry.account)
+            if worker is not None and lane is not None:
+                lane.start_soon(self._probe.measure, worker, entry)
+            elif worker is not None:
+                self.tasks.start_soon(self._probe.measure, worker, entry, name="visibility")
+
+    def _on_came_late(self, sent: Entry, event: Event) -> None:
+        if self.keeper is not None:
+            now_ms = self.clock.now_ms()
+            self.tasks.start_soon(self.keeper.came_late, sent, event, now_ms, name="late answer")
 
     async def _ask_status(self) -> bool:
         reply = await self._reader.read_now(
@@ -354,6 +430,45 @@ class Engine:
         at_ms = self.clock.now_ms()
         alarm = Alarm(at_ms=at_ms, account=account, key=None, cause=cause, message=message)
         self._watchers.alarmed(alarm)
+
+
+class Lane:
+    """An account's worker and all of its tasks, which end together."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._scope = anyio.CancelScope()
+        self._to_start: list[tuple[Task, tuple[Any, ...]]] = []
+        self._tasks: TaskGroup | None = None
+        self._has_ended = anyio.Event()
+
+    async def run(self, unfinished: Iterable[Entry]) -> None:
+        """Until `end`."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    self._tasks = tasks
+                    self._worker.start(tasks, unfinished)
+                    for task, arguments in self._to_start:
+                        tasks.start_soon(task, *arguments)
+        finally:
+            self._has_ended.set()
+
+    def start_soon(self, task: Task, *arguments: Any) -> None:
+        """Start something that ends with the lane."""
+        if self._tasks is None:
+            self._to_start.append((task, arguments))
+        elif not self._has_ended.is_set():
+            self._tasks.start_soon(task, *arguments)
+
+    async def end(self) -> None:
+        """Start nothing more, let land what is in the air, and end all tasks."""
+        self._worker.standing.close()
+        with anyio.move_on_after(LANDING_MAX_S):
+            await self._worker.landed()
+        self._worker.abandon()
+        self._scope.cancel()
+        await self._has_ended.wait()
 
 
 def credentials_of(account: AccountLike) -> Credentials:

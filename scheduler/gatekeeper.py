@@ -17,7 +17,7 @@ class Gatekeeper:
     """Acts for the inventory gate of one scheduler."""
 
     def __init__(
-        self, gate: InventoryGate, clock: Clock, worker_of: Callable[[str], Worker]
+        self, gate: InventoryGate, clock: Clock, worker_of: Callable[[str], Worker | None]
     ) -> None:
         self._gate = gate
         self._clock = clock
@@ -28,7 +28,8 @@ class Gatekeeper:
         """A borrow of a starved asset was lent or refused: others may be free to go."""
         self._has_changed.set()
         for account in self._gate.waiting_accounts():
-            self._worker_of(account).poke()
+            if (worker := self._worker_of(account)) is not None:
+                worker.poke()
 
     async def run(self) -> None:
         """Ask whenever asking is due, for ever."""
@@ -43,10 +44,10 @@ class Gatekeeper:
 
     async def _ask(self, pool: Pool) -> None:
         asker = self._gate.asker(pool)
-        if asker is None:
+        worker = None if asker is None else self._worker_of(asker)
+        if worker is None:
             return
         asset, is_isolated = pool
-        exchange = self._worker_of(asker).exchange
-        available = await exchange.inventory(asset, is_isolated=is_isolated)
+        available = await worker.exchange.inventory(asset, is_isolated=is_isolated)
         self._gate.answered(pool, available, self._clock.now_ms())
         self.changed()

@@ -9,17 +9,27 @@ from .journal import Journal
 from .model import Entry, Submission
 from .policy import Limits
 from .quotes import is_surely_in_time, quote
+from .remote import Remote
 from .watch import Watchers
 from .worker import Worker
+
+Refusal = AccountStopped | QueueFull | CannotStartInTime
 
 
 class Intake:
     """Where a checked submission becomes an entry."""
 
     def __init__(
-        self, engine: Engine, *, journal: Journal, limits: Limits, watchers: Watchers
+        self,
+        engine: Engine,
+        *,
+        journal: Journal,
+        limits: Limits,
+        watchers: Watchers,
+        remote: Remote | None = None,
     ) -> None:
         self._engine = engine
+        self._remote = remote
         self._journal = journal
         self._limits = limits
         self._watchers = watchers
@@ -44,6 +54,8 @@ class Intake:
             await asyncio.wait(self._accepting)
 
     async def _accept(self, asked: Submission) -> tuple[Entry, bool]:
+        if self._remote is not None:
+            return await self._accept_for_all(self._remote, asked)
         worker = self._engine.worker(asked.account)
         refusal = self._refusal(worker, asked)
         if refusal is not None:
@@ -67,9 +79,41 @@ class Intake:
         self._watchers.changed(kept)
         return kept, False
 
-    def _refusal(
-        self, worker: Worker, asked: Submission
-    ) -> AccountStopped | QueueFull | CannotStartInTime | None:
+    async def _accept_for_all(self, remote: Remote, asked: Submission) -> tuple[Entry, bool]:
+        """The same where the account may be another scheduler's, or become so at any time: whoever
+        runs it when the journal has the entry is told by the journal, if it is not run here."""
+        worker = self._engine.owned(asked.account)
+        refusal: Refusal | None
+        if worker is None:
+            refusal = await remote.refusal(asked.account)
+        else:
+            refusal = self._refusal(worker, asked)
+        if refusal is not None:
+            kept_before = await self._journal.get(asked.key)
+            if kept_before is None:
+                raise refusal
+            return _same(kept_before, asked), True
+        self._adding[asked.account] += 1
+        try:
+            kept = await self._journal.add(Entry(submission=asked))
+        except JournalUnavailable:
+            if (worker := self._engine.owned(asked.account)) is not None:
+                self._engine.tasks.start_soon(worker.reread, asked.key)
+            raise
+        finally:
+            self._adding[asked.account] -= 1
+        if kept.submission is not asked:
+            return _same(kept, asked), True
+        # Not the worker from before: the account may have changed hands meanwhile.
+        worker = self._engine.owned(asked.account)
+        if worker is None:
+            remote.added()
+        else:
+            worker.adopt(kept)
+            self._watchers.changed(kept)
+        return kept, False
+
+    def _refusal(self, worker: Worker, asked: Submission) -> Refusal | None:
         stopped = worker.standing.marks.stopped
         if stopped is not None:
             return AccountStopped(f"account: {asked.account} is stopped: {stopped}")

@@ -117,6 +117,13 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
             return entry, Settle()
         case State.ACCEPTED | State.UNRESOLVED, LookedUp() if entry.tran_id is not None:
             return _look_for_acknowledged(entry, event, policy, now_ms)
+        case State.UNKNOWN | State.UNRESOLVED, Accepted(tran_id) if policy.confirm == "record":
+            return _told_late(entry, tran_id, policy, now_ms), Settle()
+        case State.UNKNOWN | State.UNRESOLVED, Accepted(tran_id):  # it came to an earlier owner
+            return _acknowledged(entry, tran_id, now_ms), Finish()
+        case State.UNKNOWN | State.UNRESOLVED, ClaimRefused(tran_id, holder):
+            why = f"answered late with tranId {tran_id}, which {holder} was answered with before"
+            return _needs_person(entry, why, now_ms), Settle()
         case State.UNKNOWN | State.UNRESOLVED, LookedUp() if not entry.needs_person:
             return _look_for_lost(entry, event, policy, now_ms)
         case State.UNRESOLVED, LookUpFailed() if entry.needs_person:
@@ -275,6 +282,13 @@ def _unknown(
     entry = revised(_ended(entry, Outcome.LOST, now_ms), answer=answer, advice=None)
     entry = _noted(entry, now_ms, "lost", f"no answer: {reason}")
     return _search(entry, policy, now_ms)
+
+
+def _told_late(entry: Entry, tran_id: int, policy: Policy, now_ms: int) -> Entry:
+    """An earlier owner's answer, where only the record confirms: one more reason to look."""
+    look_ms = None if entry.needs_person else now_ms + policy.look_wait_ms
+    entry = _noted(entry, now_ms, "reply", f"tranId {tran_id}, answered to an earlier owner")
+    return _next(entry, entry.state, look_not_before_ms=look_ms)
 
 
 def _search(entry: Entry, policy: Policy, now_ms: int) -> Entry:

@@ -131,7 +131,9 @@ class Settlements:
     async def _is_pending(self, place: Place) -> bool:
         """Whether a repayment of ours, or one that the exchange's records tell of, is under way."""
         account, asset, symbol = place
-        worker = self._engine.worker(account)
+        worker = self._engine.owned(account)
+        if worker is None:
+            raise LookFailed(f"account: {account} is run by another scheduler; settle it there")
         for entry in (*worker.queue.entries(), *worker.in_air.values(), *worker.settler.entries()):
             if (entry.kind, entry.asset, entry.symbol) == (Kind.REPAY, asset, symbol):
                 return True

@@ -1,7 +1,7 @@
 """What is known of accounts and the address besides submissions, and must outlive the process."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import orjson
 
@@ -36,6 +36,16 @@ def read(account: str, marks: dict[tuple[str, str], str]) -> Marks:
     """The account's marks among all that a journal holds."""
     value = marks.get((scope(account), "marks"))
     return Marks(account=account, **(orjson.loads(value) if value is not None else {}))
+
+
+def paused(marks: Marks) -> Marks:
+    """After a caller's pause."""
+    return replace(marks, is_paused=True)
+
+
+def resumed(marks: Marks) -> Marks:
+    """After a pause, a stop, and what was found of others using the account were taken back."""
+    return replace(marks, is_paused=False, stopped=None, is_shared=False)
 
 
 def uid_row(account: str, uid: int) -> tuple[str, str, str]:

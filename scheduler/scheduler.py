@@ -27,14 +27,17 @@ from .events import Resolved
 from .figures import AssetStatus, Debt, Inventory, MaxBorrowable, Settlement
 from .intake import Intake
 from .journal import Journal, open_journal
+from .journal.lanes import SharedJournal
 from .journal.protocol import HistoryRow, StaleVersion, TranIdClaimed
 from .journal.timed import TimedJournal
+from .lanes import LaneOptions
 from .lifecycle import may_resolve_from_ms
 from .margin import Settlements, checked_within
 from .model import ALL, Entry, Quote, State, Submission
 from .policy import RECV_WINDOW_MAX_MS, Limits, Policy
 from .quotes import quote
 from .remnant import next_key
+from .remote import Remote
 from .request import Options
 from .settings import read_settings
 from .status import AccountStatus, Overview, account_status, is_journal_trusted, overview
@@ -69,12 +72,14 @@ class Scheduler:
         limits: Limits | None = None,
         transport: Transport | None = None,
         on_change: Callable[[Entry], None] | None = None,
+        lanes: LaneOptions | None = None,
     ) -> None:
         """Nothing is opened yet. Raises ConfigurationError.
 
-        `journal` is `sqlite:///FILE`, `memory:` (for tests: it ends with the process), or a journal
-        of one's own. `on_change` is called on the loop after each change is durable; it must not
-        block, and what it raises is logged.
+        `journal` is `sqlite:///FILE`, `postgresql://HOST/DATABASE`, `memory:` (for tests: it ends
+        with the process), or a journal of one's own. On PostgreSQL several schedulers share the
+        accounts, and `lanes` says how. `on_change` is called on the loop after each change that is
+        made here is durable; it must not block, and what it raises is logged.
         """
         if not 1 <= recv_window_ms <= RECV_WINDOW_MAX_MS:
             raise ConfigurationError(
@@ -93,6 +98,8 @@ class Scheduler:
         self._transport = transport or AiohttpTransport(base_url, proxy=proxy)
         self._watchers = Watchers(on_change)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lanes = lanes or LaneOptions()
+        self._remote: Remote | None = None
         self._is_open = False
 
     @classmethod
@@ -137,6 +144,7 @@ class Scheduler:
             raise Closed("a scheduler starts once; make another")
         self._loop = asyncio.get_running_loop()
         journal = self._timed = TimedJournal(self._journal, self._watchers.committed)
+        shared = self._journal if isinstance(self._journal, SharedJournal) else None
         self._engine = Engine(
             self._accounts,
             credentials=self._credentials,
@@ -145,9 +153,23 @@ class Scheduler:
             limits=self._limits,
             policy=self._policy,
             watchers=self._watchers,
+            shared=shared,
+            lanes=self._lanes,
         )
+        if self._engine.keeper is not None and shared is not None:
+            self._remote = Remote(
+                self._engine.keeper,
+                shared,
+                self._engine.clock,
+                self._limits,
+                self._policy,
+            )
         self._intake = Intake(
-            self._engine, journal=journal, limits=self._limits, watchers=self._watchers
+            self._engine,
+            journal=journal,
+            limits=self._limits,
+            watchers=self._watchers,
+            remote=self._remote,
         )
         self._settlements = Settlements(self._engine, accept=self.accept, follow=self._follow)
         await self._engine.start()
@@ -292,7 +314,7 @@ class Scheduler:
         """The entry once what interest has left of the debt is repaid too, or `timeout` is over."""
         with anyio.move_on_after(timeout):
             with anyio.move_on_after(CLOSE_UP_MAX_S):
-                await self._engine.worker(entry.account).closed_up(entry.key)
+                await self._engine.closed_up(entry.account, entry.key)
             key = entry.key
             for _ in range(self._policy.remnant_rounds_max):
                 key = next_key(key)
@@ -300,7 +322,7 @@ class Scheduler:
                     break
                 await self.wait(key)
                 with anyio.move_on_after(CLOSE_UP_MAX_S):
-                    await self._engine.worker(entry.account).closed_up(key)
+                    await self._engine.closed_up(entry.account, key)
         return await self.get(entry.key)
 
     # Following
@@ -472,8 +494,9 @@ class Scheduler:
         """Take back what has not been sent. Raises NotCancellable, UnknownKey."""
         self._check_open()
         entry = await self.get(key)
-        worker = self._engine.worker(entry.account)
-        cancelled = await asyncio.shield(asyncio.ensure_future(worker.cancel(key)))
+        worker = self._engine.owned(entry.account)
+        cancelling = worker.cancel(key) if worker else self._elsewhere.cancel(entry)
+        cancelled = await asyncio.shield(asyncio.ensure_future(cancelling))
         if cancelled is not None:
             return cancelled
         entry = await self.get(key)
@@ -500,7 +523,7 @@ class Scheduler:
                 f"key: {key} may still be executed; it can be resolved from {from_ms} on",
             )
         event = Resolved(state, tran_id, because)
-        worker = self._engine.worker(entry.account)
+        worker = self._engine.owned(entry.account) or self._elsewhere
         try:
             return await asyncio.shield(asyncio.ensure_future(worker.resolve(entry, event)))
         except StaleVersion:
@@ -512,11 +535,21 @@ class Scheduler:
 
     async def quote(self, account: str, *, priority: str = "normal") -> Quote:
         """When a submission made now would start at the earliest, counting only certain waits."""
-        return quote(self._known_worker(account), request.checked_priority(priority))
+        checked, worker = request.checked_priority(priority), self._worker_here(account)
+        return quote(worker, checked) if worker else await self._elsewhere.quote(account)
 
     async def status(self, account: str) -> AccountStatus:
         """What the account is doing now. Raises UnknownAccount."""
-        return account_status(self._known_worker(account), tuple(self._watchers.alarms))
+        worker = self._worker_here(account)
+        if worker is None:
+            return await self._elsewhere.status(account)
+        keeper = self._engine.keeper
+        return account_status(
+            worker,
+            tuple(self._watchers.alarms),
+            owner=None if keeper is None else self._lanes.name,
+            epoch=None if keeper is None else keeper.lanes.epochs.get(account),
+        )
 
     def overview(self) -> Overview:
         """What all accounts are doing now, and what concerns all of them."""
@@ -531,16 +564,27 @@ class Scheduler:
     async def pause(self, account: str) -> None:
         """Send nothing of the account until `resume`, also after a restart; still take
         submissions."""
-        worker = self._known_worker(account)
+        worker = self._worker_here(account)
+        if worker is None:
+            await self._elsewhere.pause(account)
+            return
         await worker.standing.pause()
         worker.poke()
 
     async def resume(self, account: str) -> None:
         """Take back a pause, a stop for a refused key, and the finding that others use the
         account."""
-        worker = self._known_worker(account)
+        worker = self._worker_here(account)
+        if worker is None:
+            await self._elsewhere.resume(account)
+            return
         await worker.standing.resume()
         worker.poke()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other schedulers work on the same journal."""
+        return isinstance(self._journal, SharedJournal)
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -567,11 +611,17 @@ class Scheduler:
 
     _timed: TimedJournal
 
-    def _known_worker(self, account: str) -> Worker:
+    def _worker_here(self, account: str) -> Worker | None:
+        """The account's worker, unless another scheduler runs it. Raises UnknownAccount."""
         self._check_open()
         if account not in self._accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
-        return self._engine.worker(account)
+        return self._engine.owned(account)
+
+    @property
+    def _elsewhere(self) -> Remote:
+        assert self._remote is not None, "without lanes every account is run here"
+        return self._remote
 
     def _survey(self, account: str) -> Survey:
         self._check_open()

@@ -39,6 +39,8 @@ class Lane(Protocol):
 
     async def apply(self, entry: Entry, event: Event) -> Entry: ...
 
+    async def reread(self, key: str) -> None: ...
+
 
 class Settler:
     """Holds the undecided entries and looks for each when its time has come."""
@@ -170,9 +172,7 @@ class Settler:
 
     async def _reread(self, entry: Entry) -> None:
         self.remove(entry.key)
-        kept = await self._lane.journal.get(entry.key)
-        if kept is not None and kept.state in {State.ACCEPTED, State.UNKNOWN, State.UNRESOLVED}:
-            self.put(kept)
+        await self._lane.reread(entry.key)
 
 
 def _has_noted(entry: Entry, said: str) -> bool:

@@ -6,7 +6,7 @@ from .account_queue import AccountQueue
 from .clock import Clock
 from .errors import JournalUnavailable
 from .journal import Journal
-from .marks import Marks
+from .marks import Marks, paused, resumed
 from .model import Alarm, Entry
 from .watch import Watchers
 
@@ -53,11 +53,11 @@ class Standing:
     async def pause(self) -> None:
         """Send nothing until `resume`. Raises JournalUnavailable; then it holds until a restart."""
         self._queue.pause(PAUSED)
-        await self._set(replace(self.marks, is_paused=True))
+        await self._set(paused(self.marks))
 
     async def resume(self) -> None:
         """Take back a pause, a stop, and what was found of others using the account."""
-        await self._set(replace(self.marks, is_paused=False, stopped=None, is_shared=False))
+        await self._set(resumed(self.marks))
         self._queue.resume(PAUSED)
         self._queue.resume(STOPPED)
 

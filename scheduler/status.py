@@ -45,6 +45,10 @@ class AccountStatus:
     record_delay_max_ms: int
     """The longest that a record was seen to take from its reply until it showed."""
     alarms: tuple[Alarm, ...]
+    owner: str | None = None
+    """Which scheduler runs the account, where several share a journal; None: nobody at present."""
+    epoch: int | None = None
+    """How often the account has changed hands; None where the journal is not shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Overview:
     """A snapshot of the whole scheduler."""
 
     accounts: tuple[AccountStatus, ...]
-    """In the order of the configuration."""
+    """In the order of the configuration; those that another scheduler runs are not among them."""
     clock_offset_s: float | None
     """How far this machine's clock is behind the exchange's; None before the first sample."""
     address_closed_until_ms: int | None
@@ -64,7 +68,7 @@ class Overview:
 def overview(
     engine: Engine, accounts: Iterable[str], alarms: tuple[Alarm, ...], *, is_written: bool
 ) -> Overview:
-    workers = [engine.worker(name) for name in accounts]
+    workers = [worker for name in accounts if (worker := engine.owned(name)) is not None]
     clock = engine.clock
     closed = engine.address.closed(clock.steady_ms())
     return Overview(
@@ -77,10 +81,17 @@ def overview(
 
 def is_journal_trusted(engine: Engine, accounts: Iterable[str]) -> bool:
     """Whether no account waits for the journal to work again."""
-    return not any(NO_JOURNAL in engine.worker(name).queue.pauses for name in accounts)
+    workers = (engine.owned(name) for name in accounts)
+    return not any(w is not None and NO_JOURNAL in w.queue.pauses for w in workers)
 
 
-def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
+def account_status(
+    worker: Worker,
+    alarms: tuple[Alarm, ...],
+    *,
+    owner: str | None = None,
+    epoch: int | None = None,
+) -> AccountStatus:
     now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
     oldest = worker.queue.oldest()
     ledger, limits = worker.budget.ledger, worker.limits
@@ -106,6 +117,8 @@ def account_status(worker: Worker, alarms: tuple[Alarm, ...]) -> AccountStatus:
         is_exclusive=worker.standing.is_exclusive,
         record_delay_max_ms=worker.standing.marks.record_delay_max_ms,
         alarms=tuple(a for a in alarms if a.account in {None, worker.name}),
+        owner=owner,
+        epoch=epoch,
     )
 
 

@@ -54,6 +54,8 @@ class Watchers:
         self._observers: list[Observer] = []
         self._is_closed = False
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
+        self.on_settled: Callable[[Entry], None] | None = None
+        """Told last, for those who wait on other machines."""
 
     def changed(self, entry: Entry, before: State | None = None) -> None:
         """An entry is durable in a new version; `before` as for `Observer.changed`."""
@@ -80,6 +82,8 @@ class Watchers:
         for observer in tuple(self._observers):
             _tell(observer.changed, before, entry)
         self._publish(entry)
+        if self.on_settled is not None and is_settled(entry):
+            self.on_settled(entry)
 
     def alarmed(self, alarm: Alarm) -> None:
         """Something a person should know of happened."""
@@ -119,6 +123,10 @@ class Watchers:
         else:
             self._waiters.setdefault(key, []).append(waiter)
         return waiter
+
+    def waited_for(self) -> list[str]:
+        """The keys that somebody waits for."""
+        return list(self._waiters)
 
     def forget(self, key: str, waiter: "asyncio.Future[Entry]") -> None:
         """Whoever waited has given up."""

@@ -94,6 +94,8 @@ class Shared:
     """To be called when something failed at the exchange itself."""
     watch: Callable[[], None]
     """To be called when a borrow is checked beforehand."""
+    came_late: Callable[[Entry, Event], None] = lambda sent, event: None
+    """To be called with an answer to an entry that somebody else has moved on since."""
 
 
 class Worker:
@@ -173,8 +175,10 @@ class Worker:
         if limited_ms > 0:
             self.budget.ledger.block(steady_ms + limited_ms)
         for entry in self._cut_off:
-            with suppress(StaleVersion):  # decided meanwhile, by a look or by a person
+            try:
                 await self.apply(entry, Started())
+            except StaleVersion:  # moved meanwhile: by a look, a person, or the owner before
+                await self.reread(entry.key)
         self._cut_off.clear()
         with suppress(JournalUnavailable):
             await self._take_up_closing()
@@ -205,12 +209,12 @@ class Worker:
         failed and may have been made, or somebody else moved the entry. `has_flown`: by the end of
         its own flight, which is then no reason to leave it alone."""
         _log.warning("%s is read again from the journal", key)
-        self.adopt(await self._recorder.kept(key), is_landing=is_landing)
+        self.follow(await self._recorder.kept(key), is_landing=is_landing)
 
     def adopt(self, kept: Entry | None, *, is_landing: bool = False) -> None:
         """Take an entry up where the journal has it, unless it is in hand already. The flight that
         is just ending has it in hand no longer: `is_landing`."""
-        if kept is None or self._has_in_hand(kept.key, is_landing=is_landing):
+        if kept is None or self.has_in_hand(kept.key, is_landing=is_landing):
             return
         if kept.is_final:
             self.shared.watchers.changed(kept)
@@ -220,7 +224,27 @@ class Worker:
             self._undecided(kept, kept)
         self.poke()
 
-    def _has_in_hand(self, key: str, *, is_landing: bool) -> bool:
+    def follow(self, kept: Entry | None, *, is_landing: bool = False) -> None:
+        """Take up what somebody else added or moved, where the journal has it."""
+        if kept is None:
+            return
+        self.queue.remove(kept.key)
+        if kept.is_final or kept.state is State.QUEUED:
+            self._decided(kept)  # by somebody else
+        self.adopt(kept, is_landing=is_landing)
+
+    def abandon(self) -> None:
+        """Let go of everything, before the tasks are cancelled: another scheduler goes on with the
+        account from what the journal holds."""
+        for flying in self.in_air.values():
+            if flying.kind is Kind.BORROW:
+                self.shared.gate.ended(flying, was_lent=False)
+        for waiting in list(self.queue.entries()):
+            self.queue.remove(waiting.key)
+        self.shared.gate_changed()
+
+    def has_in_hand(self, key: str, *, is_landing: bool = False) -> bool:
+        """Whether it waits, flies or is being settled here."""
         flying = {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
         return key in self.queue or key in settling or (key in flying and not is_landing)
@@ -360,6 +384,7 @@ class Worker:
     async def _fly(
         self, entry: Entry, attempt: Attempt, charge: Charge, said: str | None = None
     ) -> None:
+        was_moved = False
         try:
             now_ms = attempt.timestamp_ms
             sent, action = lifecycle.advance(entry, Chosen(attempt, said), self.policy, now_ms)
@@ -375,13 +400,19 @@ class Worker:
             await self._note_limit(answer.event, is_counted=answer.used_weight is not None)
             if isinstance(answer.event, Lost) and answer.event.is_servers:
                 self.shared.suspect()
-            after = await self.apply(sent, answer.event)
+            try:
+                after = await self.apply(sent, answer.event)
+            except StaleVersion:
+                self.shared.came_late(sent, answer.event)
+                raise
             if after.key in self._closing_up:  # nothing of ours may come between
                 await self._close_up(after)
         except StaleVersion:
-            await self.reread(entry.key, is_landing=True)
+            was_moved = True
         finally:
             self._landed(attempt.exclusion)
+        if was_moved:  # by somebody else; it is in hand no more, so it can be taken up
+            await self.reread(entry.key)
 
     def _landed(self, exclusion: str) -> None:
         del self.in_air[exclusion]

@@ -1,11 +1,12 @@
 """Where `async def` tests run: in virtual time, unless they are marked `real_time`."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from . import virtual_time
+from .postgres import PostgresServer, running
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,3 +31,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def virtual_run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
     """Runs a coroutine on a virtual loop of its own, for tests that need more than one."""
     return virtual_time.run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, started once; each of its `url()`s is a journal of its own."""
+    with running() as server:
+        yield server

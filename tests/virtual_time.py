@@ -17,6 +17,7 @@ because the order of callbacks is what it is about.
 import asyncio
 import atexit
 import gc
+import heapq
 import random
 import threading
 import warnings
@@ -89,6 +90,7 @@ class Loop(BaseEventLoop):
         self.unhandled: list[Exception] = []
         self.births = 0
         self.deaths = 0
+        self.freezes = 0
         self._selector = _Selector(self, turns_max)
         self._random = random.Random(seed)
         self._free_at: dict[Executor, float] = {}
@@ -162,8 +164,11 @@ class Loop(BaseEventLoop):
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> asyncio.Handle:
         handle: asyncio.Handle = super()._call_soon(callback, args, context)  # type: ignore[misc]
-        if self.deaths and _is_dead(_owner(handle)):
+        owner = _owner(handle) if self.deaths or self.freezes else None
+        if _is_dead(owner):
             handle.cancel()
+        elif owner is not None and owner.is_frozen:
+            owner.hold(handle)
         return handle
 
     # The last thing `call_soon_threadsafe` does; in the loop's own thread that is harmless.
@@ -199,9 +204,12 @@ class Process:
         assert isinstance(running, Loop), "only a virtual loop can drop what a process left behind"
         self.name = name
         self.is_dead = False
+        self.is_frozen = False
         self.loop = running
         self.generators: WeakSet[AsyncGenerator[Any, Any]] = WeakSet()
         self._remains: list[asyncio.Task[Any] | AsyncGenerator[Any, Any]] = []
+        self._held: list[tuple[Callable[..., object], tuple[Any, ...], Context]] = []
+        self._timers: list[asyncio.TimerHandle] = []
         self._context = copy_context()
         self._context.run(_process.set, self)
 
@@ -217,6 +225,8 @@ class Process:
 
     def kill(self) -> None:
         """Stops the process; a step of its own that is under way gets to its next `await`."""
+        if self.is_frozen:
+            self.thaw()
         self.is_dead = True
         self.loop.deaths += 1
         for task in self.loop.tasks():
@@ -229,6 +239,39 @@ class Process:
             if _owner(handle) is self:
                 handle.cancel()
         _graveyard.append(self)
+
+    def freeze(self) -> None:
+        """Stops the process in its tracks, as SIGSTOP does, until `thaw`; time goes on without it.
+
+        A step of its own that is under way gets to its next `await`.
+        """
+        self.is_frozen = True
+        self.loop.freezes += 1
+        for handle in list(self.loop._ready):
+            if _owner(handle) is self and not handle.cancelled():
+                self.hold(handle)
+        mine = [timer for timer in self.loop._scheduled if _owner(timer) is self]
+        if mine:
+            self.loop._scheduled = [t for t in self.loop._scheduled if _owner(t) is not self]
+            heapq.heapify(self.loop._scheduled)
+            self._timers += mine
+
+    def hold(self, handle: asyncio.Handle) -> None:
+        """Puts a callback off until the process is thawed."""
+        held: Any = handle
+        self._held.append((held._callback, held._args, held._context))
+        handle.cancel()
+
+    def thaw(self) -> None:
+        """Lets it go on: with what was ready, and with timers that should have gone off."""
+        self.is_frozen = False
+        self.loop.freezes -= 1
+        held, self._held = self._held, []
+        timers, self._timers = self._timers, []
+        for callback, arguments, context in held:
+            self.loop.call_soon(callback, *arguments, context=context)
+        for timer in timers:
+            heapq.heappush(self.loop._scheduled, timer)
 
     async def die(self) -> None:
         """Kills the process from within, on the spot: this neither returns nor raises."""
@@ -341,6 +384,11 @@ def _collect(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     if not isinstance(error, Exception):
         error = RuntimeError(context["message"])
     loop.unhandled.append(error)
+
+
+def running_process() -> Process | None:
+    """The process whose code is running, if it is of one."""
+    return _process.get()
 
 
 def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 BATCH_MAX = 512
 """Writes in one transaction: what bounds the time that a single commit takes."""
+
+W = TypeVar("W")
 
 Work = Callable[[], Any]
 """One caller's write, to be carried out inside the transaction."""
@@ -17,22 +18,21 @@ Outcome = tuple[Any, BaseException | None]
 """What a write returned, or why it alone, or all of its batch, was not made."""
 
 
-class GroupCommit:
-    """Collects writes and has `commit` carry them out, a batch at a time, on `executor`.
+class GroupCommit(Generic[W]):
+    """Collects writes and has `commit` carry them out, a batch at a time.
 
-    `commit` answers with one outcome for each write. A write that was handed over is carried out,
-    even if its caller no longer waits. What waits here is bounded by the number of callers: each
-    waits for its own.
+    `commit` answers, some time later, with one outcome for each write. A write that was handed over
+    is carried out, even if its caller no longer waits. What waits here is bounded by the number of
+    callers: each waits for its own.
     """
 
-    def __init__(self, executor: Executor, commit: Callable[[list[Work]], list[Outcome]]) -> None:
-        self._executor = executor
+    def __init__(self, commit: "Callable[[list[W]], asyncio.Future[list[Outcome]]]") -> None:
         self._commit = commit
-        self._waiting: deque[tuple[Work, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[W, asyncio.Future[Any]]] = deque()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    def write(self, work: Work) -> asyncio.Future[Any]:
+    def write(self, work: W) -> asyncio.Future[Any]:
         """The result that `work` will have had once it is durable, or its error."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
@@ -50,9 +50,7 @@ class GroupCommit:
     def _begin(self) -> None:
         count = min(len(self._waiting), BATCH_MAX)
         batch = [self._waiting.popleft() for _ in range(count)]
-        works = [work for work, _ in batch]
-        loop = asyncio.get_running_loop()
-        committed = loop.run_in_executor(self._executor, self._commit, works)
+        committed = self._commit([work for work, _ in batch])
         committed.add_done_callback(partial(self._end, [done for _, done in batch]))
 
     def _end(

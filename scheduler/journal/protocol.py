@@ -27,6 +27,14 @@ class AlreadyInAir(Exception):
     """Another attempt under the same exclusion is in the air: nothing was written."""
 
 
+class LaneLost(AlreadyInAir):
+    """The account has another owner now: nothing was written, and nothing of it may be sent."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"account {account} is run by another scheduler now")
+        self.account = account
+
+
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
     """An attempt as the journal kept it, with the submission it belongs to."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..errors import JournalUnavailable
 from ..model import Entry, Kind, State
 from .connection import Connect, connect
-from .group_commit import GroupCommit
+from .group_commit import GroupCommit, Outcome, Work
 from .protocol import HistoryRow, PastAttempt
 from .store import Store
 
@@ -31,7 +31,7 @@ class SqliteJournal:
     def __init__(self, path: str, *, connect: Connect = connect) -> None:
         self._store = Store(path, connect)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._group = GroupCommit(self._executor, self._store.commit)
+        self._group = GroupCommit(self._commit)
         self._is_closed = False
 
     @property
@@ -118,6 +118,10 @@ class SqliteJournal:
         Writes wait meanwhile. The copy is durable when this returns; a part of one is never there.
         """
         await self._read(partial(self._store.back_up, path))
+
+    def _commit(self, works: list[Work]) -> "asyncio.Future[list[Outcome]]":
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._executor, self._store.commit, works)
 
     async def _write(self, work: Callable[[], T]) -> T:
         self._check_open()

@@ -53,7 +53,7 @@ def contradictions(entry: Entry) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class Change:
     """One row of an entry's history."""
 
     version: int
@@ -82,7 +82,7 @@ def _expected_objects() -> dict[str, str | None]:
 
 
 def _wrong_rows(connection: Connection) -> Iterator[str]:
-    for what, sql in _BETWEEN_ROWS:
+    for what, sql in BETWEEN_ROWS:
         for (which,) in connection.execute(sql).fetchall():
             yield f"{which}: {what}"
     last_seq = 0
@@ -91,7 +91,7 @@ def _wrong_rows(connection: Connection) -> Iterator[str]:
         histories = _histories(connection, first_seq, last_seq)
         for archived_at_ms, *row in rows:
             seq, key, *_ = row
-            for what in _of_row(row, archived_at_ms is not None, histories.get(seq, [])):
+            for what in of_row(row, archived_at_ms is not None, histories.get(seq, [])):
                 yield f"{key}: {what}"
 
 
@@ -103,15 +103,16 @@ def _page(connection: Connection, after_seq: int) -> list[Row]:
     return connection.execute(sql, (after_seq, PAGE)).fetchall()
 
 
-def _histories(connection: Connection, first_seq: int, last_seq: int) -> dict[int, list[_Change]]:
-    histories: dict[int, list[_Change]] = {}
+def _histories(connection: Connection, first_seq: int, last_seq: int) -> dict[int, list[Change]]:
+    histories: dict[int, list[Change]] = {}
     sql = "SELECT seq, version, state FROM history WHERE seq BETWEEN ? AND ? ORDER BY seq, version"
     for seq, version, state in connection.execute(sql, (first_seq, last_seq)).fetchall():
-        histories.setdefault(seq, []).append(_Change(version, state))
+        histories.setdefault(seq, []).append(Change(version, state))
     return histories
 
 
-def _of_row(row: Sequence[Any], is_archived: bool, history: list[_Change]) -> Iterable[str]:
+def of_row(row: Sequence[Any], is_archived: bool, history: list[Change]) -> Iterable[str]:
+    """What is wrong with one entry, given a row of ENTRY_COLUMNS and its history."""
     try:
         entry = entry_of(row)
     except (ValueError, TypeError, ArithmeticError) as error:
@@ -121,7 +122,7 @@ def _of_row(row: Sequence[Any], is_archived: bool, history: list[_Change]) -> It
     return [*contradictions(entry), *_of_history(entry, history)]
 
 
-def _of_history(entry: Entry, history: list[_Change]) -> Iterator[str]:
+def _of_history(entry: Entry, history: list[Change]) -> Iterator[str]:
     if [change.version for change in history] != list(range(1, entry.version + 1)):
         yield f"its history does not lead to version {entry.version} without a gap"
         return
@@ -209,7 +210,7 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[Entry], bool]], ...] = (
     ),
 )
 
-_BETWEEN_ROWS = (
+BETWEEN_ROWS = (
     (
         "is claimed by more than one submission",
         """

@@ -13,6 +13,7 @@ from scheduler.cli import app
 from scheduler.simulator import Simulator
 
 from .. import virtual_time
+from ..postgres import PASSWORD, PostgresServer
 
 
 @pytest.fixture
@@ -81,3 +82,32 @@ def test_old_submissions_are_archived_and_still_answered_for(
     assert json.loads(out) == {"file": str(journal), "archived": 2}
     assert said(capsys, "journal", "verify", str(journal))[0] == 0
     assert (journal.parent / "scheduler.archive.db").exists()
+
+
+def test_a_journal_is_copied_to_postgresql_and_found_sound(
+    journal: Path,
+    postgres: PostgresServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = postgres.url().replace(f":{PASSWORD}", "")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    code, out, err = said(capsys, "journal", "copy", str(journal), url)
+    assert (code, out) == (0, f"{journal}: 2 submissions copied to {url}\n")
+    assert err.splitlines()[0] == "entries: 2 of 2"
+    assert said(capsys, "journal", "verify", url) == (0, f"{url}: sound\n", "")
+    code, out, err = said(capsys, "journal", "copy", str(journal), url, "--json")
+    assert (code, out) == (2, "")
+    assert err.endswith("it holds a journal already\n")
+
+
+@pytest.mark.parametrize("given", ["//me:hunter2@host/db", "//me@host/db?password=hunter2"])
+@pytest.mark.parametrize("command", [("copy", "FILE"), ("verify",)])
+def test_a_password_in_the_command_line_is_refused(
+    journal: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], given: str
+) -> None:
+    arguments = [str(journal) if each == "FILE" else each for each in command]
+    code, out, err = said(capsys, "journal", *arguments, f"postgresql:{given}")
+    assert (code, out) == (2, "")
+    assert "PGPASSWORD" in err
+    assert "hunter2" not in err

@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from .shelves import MemoryShelf, Shelf, SqliteShelf, TimedShelf
+from ..postgres import PostgresServer
+from .shelves import (
+    MemoryShelf,
+    PostgresShelf,
+    SharedMemoryShelf,
+    Shelf,
+    SqliteShelf,
+    TimedShelf,
+)
 
 
 @pytest.fixture
@@ -11,7 +19,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
 
 
-@pytest.fixture(params=["memory", "sqlite", "timed"])
+POSTGRES = pytest.param("postgres", marks=pytest.mark.real_time)  # its subject is a socket
+
+
+@pytest.fixture(params=["memory", "sqlite", "timed", "shared memory", POSTGRES])
 def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
     """Every journal there is: a test that takes this runs once for each."""
     match request.param:
@@ -21,4 +32,9 @@ def shelf(request: pytest.FixtureRequest, path: Path) -> Shelf:
             return SqliteShelf(path)
         case "timed":
             return TimedShelf()
+        case "shared memory":
+            return SharedMemoryShelf()
+        case "postgres":
+            server: PostgresServer = request.getfixturevalue("postgres")
+            return PostgresShelf(server.url())
     raise AssertionError(request.param)

@@ -8,8 +8,11 @@ from typing import Protocol
 
 from scheduler.journal import Journal
 from scheduler.journal.memory import MemoryJournal
+from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.journal.timed import TimedJournal
+
+from .shared_memory import Database, HostJournal
 
 
 class Shelf(Protocol):
@@ -52,6 +55,35 @@ class SqliteShelf:
     def kill(self, journal: Journal) -> None:
         assert isinstance(journal, SqliteJournal)
         kill(journal)
+
+
+class PostgresShelf:
+    is_durable = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def journal(self) -> Journal:
+        return PostgresJournal(self.url)
+
+    def kill(self, journal: Journal) -> None:
+        assert isinstance(journal, PostgresJournal)
+        journal.terminate()
+
+
+class SharedMemoryShelf:
+    """A database that outlives its clients."""
+
+    is_durable = True
+
+    def __init__(self) -> None:
+        self._database = Database()
+
+    def journal(self) -> Journal:
+        return HostJournal(self._database)
+
+    def kill(self, journal: Journal) -> None:
+        """Nothing is left of it."""
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Writes that arrive together are committed together, and each still gets its own answer."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,14 +26,14 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[Outcome]]:
 
     def spying(journal: SqliteJournal, *args: object, **options: object) -> None:
         original(journal, *args, **options)  # type: ignore[arg-type]
-        commit = journal._group._commit
+        commit = journal._store.commit
 
-        def spy(works: list[Work]) -> list[Outcome]:
+        def spy(works: Sequence[Work]) -> list[Outcome]:
             outcomes = commit(works)
             seen.append(outcomes)
             return outcomes
 
-        journal._group._commit = spy
+        monkeypatch.setattr(journal._store, "commit", spy)
 
     monkeypatch.setattr(SqliteJournal, "__init__", spying)
     return seen
@@ -84,11 +84,13 @@ async def test_good_and_bad_writes_share_a_transaction(
 
 
 async def test_a_bug_in_a_commit_leaves_nobody_waiting() -> None:
-    def broken(works: list[Work]) -> list[Outcome]:
-        raise ZeroDivisionError
+    def broken(works: list[str]) -> "asyncio.Future[list[Outcome]]":
+        committed: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        committed.set_exception(ZeroDivisionError())
+        return committed
 
-    group = GroupCommit(ThreadPoolExecutor(1), broken)
-    writes = [group.write(lambda: None) for _ in range(3)]
+    group = GroupCommit(broken)
+    writes = [group.write("something") for _ in range(3)]
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(result) for result in results] == [ZeroDivisionError] * 3
     await group.wait_idle()

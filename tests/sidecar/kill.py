@@ -145,6 +145,19 @@ async def outcome(http: aiohttp.ClientSession, key: str, story: Story) -> None:
             return
 
 
+async def nothing_open(http: aiohttp.ClientSession) -> None:
+    """Wait also for what was taken and whose caller never heard of it."""
+    until_s = time.monotonic() + OUTCOME_S
+    for state in ("QUEUED", "SENT", "UNKNOWN", "ACCEPTED"):
+        while time.monotonic() < until_s:
+            query = {"state": state, "limit": "1"}
+            async with http.get("/v1/submissions", params=query) as reply:
+                open_ones = (await reply.json())["submissions"]
+            if not open_ones:
+                break
+            await asyncio.sleep(0.2)
+
+
 async def _cycles(
     configuration: Path, cycles: int, seed: int, *, is_killed: bool, show: bool, story: Story
 ) -> None:
@@ -172,6 +185,7 @@ async def _cycles(
         with serving(configuration, story):
             for key in sorted(story.tally.acknowledged):
                 await outcome(http, key, story)
+            await nothing_open(http)
 
 
 def run(cycles: int, seed: int, *, is_killed: bool, show: bool = False) -> Story:

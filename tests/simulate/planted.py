@@ -393,9 +393,9 @@ DEFECTS = (
     Defect(
         name="the lane is free before the outcome is durable",
         file="worker.py",
-        sound="            after = await self.apply(sent, answer.event)\n",
-        broken="            self._tasks.start_soon(self.apply, sent, answer.event)\n"
-        "            after = sent\n",
+        sound="                after = await self.apply(sent, answer.event)\n",
+        broken="                self._tasks.start_soon(self.apply, sent, answer.event)\n"
+        "                after = sent\n",
         by="http",
         seed=0,
     ),
@@ -422,8 +422,11 @@ DEFECTS = (
     Defect(
         name="a key that is there already is queued again",
         file="intake.py",
-        sound="if kept.submission is not asked:",
-        broken="if False:",
+        sound="""        if kept.submission is not asked:
+            return _same(kept, asked), True
+        worker.put(kept)
+""",
+        broken="        worker.put(kept)\n",
         by="plain",
         seed=0,
     ),
@@ -537,6 +540,6 @@ DEFECTS = (
         sound='"PRAGMA synchronous = FULL",',
         broken='"PRAGMA synchronous = NORMAL",',
         by="power cuts",
-        seed=5,
+        seed=0,
     ),
 )

@@ -207,12 +207,16 @@ def _count_batches(journal: Journal, story: Story) -> None:
     group = journal._group
     commit = group._commit
 
-    def counted(works: list[Work]) -> list[Outcome]:
-        outcomes = commit(works)
+    def counted(works: list[Work]) -> asyncio.Future[list[Outcome]]:
+        committed = commit(works)
+        committed.add_done_callback(noted)
+        return committed
+
+    def noted(committed: asyncio.Future[list[Outcome]]) -> None:
+        outcomes = committed.result()
         refused = sum(error is not None for _, error in outcomes)
-        story.counts["writes that shared a commit"] += len(works) > 1
-        story.counts["refused writes that shared a commit"] += 0 < refused < len(works)
-        return outcomes
+        story.counts["writes that shared a commit"] += len(outcomes) > 1
+        story.counts["refused writes that shared a commit"] += 0 < refused < len(outcomes)
 
     group._commit = counted
 
