@@ -292,6 +292,8 @@ class Scheduler:
     async def _settled(
         self, key: str, waiter: "asyncio.Future[Entry]", timeout: float | None
     ) -> Entry:
+        if timeout is None:
+            return await waiter
         with anyio.move_on_after(timeout):
             return await waiter
         return await self.get(key)

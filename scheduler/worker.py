@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from . import lifecycle
-from .account_queue import AccountQueue, Headroom
+from .account_queue import FREE, AccountQueue, Headroom
 from .address import Address
 from .budget import CHARGED_MAX_MS, Budget
 from .clock import Clock
@@ -223,7 +223,8 @@ class Worker:
             if overdue:
                 await self._expire(overdue)
                 continue
-            choice = self.queue.take(now_ms, self._headroom(), frozenset(self.in_air))
+            headroom = self._headroom() if self.queue else FREE
+            choice = self.queue.take(now_ms, headroom, frozenset(self.in_air))
             if choice.entry is not None:
                 await self._launch(choice.entry)
             else:
@@ -233,6 +234,8 @@ class Worker:
         steady_ms = self.clock.steady_ms()
         headroom = self.budget.headroom(steady_ms)
         closed_ms = self.shared.address.wait_ms(steady_ms)
+        if not closed_ms:
+            return headroom
         return Headroom(
             normal_ms=max(headroom.normal_ms, closed_ms),
             urgent_ms=max(headroom.urgent_ms, closed_ms),
