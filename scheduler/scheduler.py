@@ -284,8 +284,9 @@ class Scheduler:
         self._check_open()
         waiter = self._watchers.wait_for(key)
         try:
-            entry = await self.get(key)
-            return entry if is_settled(entry) else await self._settled(key, waiter, timeout)
+            if not self._watchers.is_open(key) and is_settled(entry := await self.get(key)):
+                return entry
+            return await self._settled(key, waiter, timeout)
         finally:
             self._watchers.forget(key, waiter)
 

@@ -50,6 +50,7 @@ class Watchers:
     def __init__(self, on_change: Callable[[Entry], None] | None = None) -> None:
         self._on_change = on_change
         self._waiters: dict[str, list[asyncio.Future[Entry]]] = {}
+        self._open: set[str] = set()
         # Weak, because whoever follows just stops; a plain set, because it is mostly empty and is
         # looked through at every change.
         self._feeds: set[ref[Feed]] = set()
@@ -61,7 +62,10 @@ class Watchers:
         """An entry is durable in a new version; `before` as for `Observer.changed`."""
         if _log.isEnabledFor(logging.INFO):
             _log_change(entry)
-        if is_settled(entry):
+        if not is_settled(entry):
+            self._open.add(entry.key)
+        else:
+            self._open.discard(entry.key)
             for waiter in self._waiters.pop(entry.key, ()):
                 if not waiter.done():
                     waiter.set_result(entry)
@@ -119,6 +123,11 @@ class Watchers:
         else:
             self._waiters.setdefault(key, []).append(waiter)
         return waiter
+
+    def is_open(self, key: str) -> bool:
+        """Whether the last that was said of the entry is that it is not settled, so that whoever
+        waits for it need not ask the journal first. False where nothing was said of it."""
+        return key in self._open
 
     def forget(self, key: str, waiter: "asyncio.Future[Entry]") -> None:
         """Whoever waited has given up."""
