@@ -40,6 +40,7 @@ from .events import (
     StopAccount,
 )
 from .exchange import Exchange
+from .flights import Flights
 from .inventory import InventoryGate
 from .journal import Journal
 from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
@@ -116,6 +117,7 @@ class Worker:
         self._flights_over = asyncio.Event()
         self._flights_over.set()
         self._tasks: TaskGroup | None = None
+        self._flights: Flights | None = None
         self._cut_off: list[Entry] = []
         self._is_recovered = False
 
@@ -124,11 +126,12 @@ class Worker:
     def start(self, tasks: TaskGroup, unfinished: Iterable[Entry] = ()) -> None:
         """Begin to send and to settle, with what an earlier process left unfinished."""
         self._tasks = tasks
+        self._flights = Flights(tasks)
         for entry in unfinished:
             self.adopt(entry)
             if entry.state is not State.QUEUED:
                 self._cut_off.append(entry)
-        tasks.start_soon(self._send_loop, name=f"send {self.name}")
+        tasks.start_soon(self._send, self._flights, name=f"send {self.name}")
         tasks.start_soon(self.settler.run, name=f"settle {self.name}")
 
     async def _recover(self) -> None:
@@ -212,6 +215,12 @@ class Worker:
 
     # Sending
 
+    async def _send(self, flights: Flights) -> None:
+        try:
+            await self._send_loop()
+        finally:
+            await flights.end()
+
     async def _send_loop(self) -> None:
         while True:
             self._wake.clear()
@@ -255,7 +264,7 @@ class Worker:
 
     async def _launch(self, entry: Entry) -> None:
         """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
-        assert self._tasks is not None
+        assert self._flights is not None
         attempt = self.exchange.mint(entry, _amount(entry))
         is_urgent = entry.priority is Priority.URGENT
         charge = await self.budget.start(self.clock.steady_ms(), is_urgent=is_urgent)
@@ -263,7 +272,7 @@ class Worker:
             self.shared.gate.started(entry)
         self.in_air[attempt.exclusion] = entry
         self._flights_over.clear()
-        self._tasks.start_soon(self._fly, entry, attempt, charge, name=f"attempt {entry.key}")
+        self._flights.start(self._fly(entry, attempt, charge), name=f"attempt {entry.key}")
 
     async def _fly(self, entry: Entry, attempt: Attempt, charge: Charge) -> None:
         try:

@@ -52,6 +52,7 @@ ACTING = {
     "standing": "what keeps an account from sending",
     "recorder": "each step durable before it is acted on",
     "settler": "looking until nothing is undecided",
+    "flights": "attempts in the air, as tasks",
     "worker": "carrying actions out",
     "auditor": "going back to what was concluded from a missing record",
     "visibility": "how long a record takes to show",
