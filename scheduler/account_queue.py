@@ -41,6 +41,10 @@ class Choice:
     wait_ms: int | None = None
 
 
+FREE = Headroom(0, 0)
+NOTHING = Choice()
+
+
 @dataclass(frozen=True, slots=True)
 class HoldState:
     """Why the account, or an asset of it, waits; `until_ms` is None where no time ends it."""
@@ -135,7 +139,10 @@ class AccountQueue:
         `in_air` are the exclusions under which an attempt is in the air. Nothing is handed out
         while a deadline has come: that is for `take_overdue`.
         """
-        self._leave_gate()
+        if self._at_gate:
+            self._leave_gate()
+        if not self._queued:
+            return NOTHING
         waits = self._deadline_waits(now_ms)
         if 0 in waits:
             return Choice(wait_ms=0)
@@ -230,6 +237,8 @@ class AccountQueue:
             (Priority.URGENT, headroom.urgent_ms),
             (Priority.NORMAL, headroom.normal_ms),
         ):
+            if not self._counts[priority]:
+                continue
             for entry in self._heads(priority):
                 if self._exclusion(entry) in in_air or self._is_held(entry, now_ms, waits):
                     continue

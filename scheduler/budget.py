@@ -40,10 +40,8 @@ class Budget:
     def headroom(self, steady_ms: int) -> Headroom:
         """How long each priority has to wait for pace and weight."""
         common_ms = max(self.pace.wait_ms(steady_ms), self._bucket_wait_ms())
-        return Headroom(
-            normal_ms=max(common_ms, self.ledger.wait_ms(steady_ms, is_urgent=False)),
-            urgent_ms=max(common_ms, self.ledger.wait_ms(steady_ms, is_urgent=True)),
-        )
+        normal_ms, urgent_ms = self.ledger.waits_ms(steady_ms)
+        return Headroom(normal_ms=max(common_ms, normal_ms), urgent_ms=max(common_ms, urgent_ms))
 
     async def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
         """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""

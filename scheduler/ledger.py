@@ -71,14 +71,20 @@ class Ledger:
 
     def wait_ms(self, now_ms: int, *, is_urgent: bool) -> int:
         """0 if one more request fits; else how long until asking again can help."""
+        normal_ms, urgent_ms = self.waits_ms(now_ms)
+        return urgent_ms if is_urgent else normal_ms
+
+    def waits_ms(self, now_ms: int) -> tuple[int, int]:
+        """`wait_ms` of a normal request and of an urgent one."""
         blocked_ms = self._blocked_until_ms - now_ms
         if blocked_ms > 0:
-            return blocked_ms
-        own, foreign = self.own(now_ms), self.foreign(now_ms)
-        fits = own + foreign + self._weight <= self._limit and (
-            is_urgent or self._own_normal + self._weight <= self._normal_limit
-        )
-        return 0 if fits else self._until_next_change(now_ms)
+            return blocked_ms, blocked_ms
+        if self.own(now_ms) + self.foreign(now_ms) + self._weight > self._limit:
+            wait_ms = self._until_next_change(now_ms)
+            return wait_ms, wait_ms
+        if self._own_normal + self._weight <= self._normal_limit:
+            return 0, 0
+        return self._until_next_change(now_ms), 0
 
     def blocked_until_ms(self) -> int:
         return self._blocked_until_ms

@@ -23,13 +23,18 @@ def quote(worker: Worker, priority: Priority) -> Quote:
 def is_surely_in_time(worker: Worker, deadline_ms: int) -> bool:
     """A quick answer to whether a quote is worth making: True only if no certain wait can take as
     long as `deadline_ms`."""
-    now_ms, limits = worker.clock.now_ms(), worker.limits
-    closed_ms = worker.shared.address.wait_ms(worker.clock.steady_ms())
-    if closed_ms or worker.budget.ledger.blocked_until_ms():
+    limits, steady_ms = worker.limits, worker.clock.steady_ms()
+    pace, ledger = worker.budget.pace, worker.budget.ledger
+    if worker.shared.address.wait_ms(steady_ms) or ledger.blocked_until_ms():
         return False
+    left_ms, waiting = deadline_ms - worker.clock.now_ms(), len(worker.queue)
     slots = limits.uid_weight_per_minute // limits.request_weight - limits.urgent_reserve
     each_ms = max(5 * limits.min_gap_ms, 2 * MINUTE_MS // max(1, slots))
-    return deadline_ms - now_ms > 3 * MINUTE_MS + (len(worker.queue) + 1) * each_ms
+    if left_ms > 3 * MINUTE_MS + (waiting + 1) * each_ms:
+        return True
+    # All that waits still fits into the minute, so that only the pace holds it.
+    fits = (waiting + 1) * limits.request_weight <= ledger.left(steady_ms)
+    return fits and left_ms > max(pace.wait_ms(steady_ms), waiting * pace.gap_ms(steady_ms))
 
 
 def _causes(worker: Worker) -> tuple[str, ...]:

@@ -335,14 +335,17 @@ class Scheduler:
         self._check_open()
         waiter = self._watchers.wait_for(key)
         try:
-            entry = await self.get(key)
-            return entry if is_settled(entry) else await self._settled(key, waiter, timeout)
+            if not self._watchers.is_open(key) and is_settled(entry := await self.get(key)):
+                return entry
+            return await self._settled(key, waiter, timeout)
         finally:
             self._watchers.forget(key, waiter)
 
     async def _settled(
         self, key: str, waiter: "asyncio.Future[Entry]", timeout: float | None
     ) -> Entry:
+        if timeout is None:
+            return await waiter
         with anyio.move_on_after(timeout):
             entry = await waiter
             if entry.state is not State.REJECTED:

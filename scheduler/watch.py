@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVarTuple
-from weakref import WeakSet
+from weakref import ref
 
 from .errors import Closed, EventsLost
 from .model import Alarm, Entry, State
@@ -50,7 +50,10 @@ class Watchers:
     def __init__(self, on_change: Callable[[Entry], None] | None = None) -> None:
         self._on_change = on_change
         self._waiters: dict[str, list[asyncio.Future[Entry]]] = {}
-        self._feeds: WeakSet[Feed] = WeakSet()
+        self._open: set[str] = set()
+        # Weak, because whoever follows just stops; a plain set, because it is mostly empty and is
+        # looked through at every change.
+        self._feeds: set[ref[Feed]] = set()
         self._observers: list[Observer] = []
         self._is_closed = False
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
@@ -59,18 +62,12 @@ class Watchers:
 
     def changed(self, entry: Entry, before: State | None = None) -> None:
         """An entry is durable in a new version; `before` as for `Observer.changed`."""
-        _log.info(
-            "%s %s",
-            entry.key,
-            entry.state,
-            extra={
-                "key": entry.key,
-                "account": entry.account,
-                "state": entry.state.value,
-                "code": entry.code,
-            },
-        )
-        if is_settled(entry):
+        if _log.isEnabledFor(logging.INFO):
+            _log_change(entry)
+        if not is_settled(entry):
+            self._open.add(entry.key)
+        else:
+            self._open.discard(entry.key)
             for waiter in self._waiters.pop(entry.key, ()):
                 if not waiter.done():
                     waiter.set_result(entry)
@@ -80,8 +77,12 @@ class Watchers:
             except Exception:
                 _log.exception("on_change failed for %s", entry.key)
         for observer in tuple(self._observers):
-            _tell(observer.changed, before, entry)
-        self._publish(entry)
+            try:
+                observer.changed(before, entry)
+            except Exception:
+                _log.exception("an observer failed")
+        if self._feeds:
+            self._publish(entry)
         if self.on_settled is not None and is_settled(entry):
             self.on_settled(entry)
 
@@ -97,7 +98,10 @@ class Watchers:
     def committed(self, seconds: float) -> None:
         """The journal made a write."""
         for observer in tuple(self._observers):
-            _tell(observer.committed, seconds)
+            try:  # not by `_tell`: this comes with every write
+                observer.committed(seconds)
+            except Exception:
+                _log.exception("an observer failed")
 
     def record_shown(self, account: str, delay_ms: int) -> None:
         """A transaction's record was seen."""
@@ -128,6 +132,11 @@ class Watchers:
         """The keys that somebody waits for."""
         return list(self._waiters)
 
+    def is_open(self, key: str) -> bool:
+        """Whether the last that was said of the entry is that it is not settled, so that whoever
+        waits for it need not ask the journal first. False where nothing was said of it."""
+        return key in self._open
+
     def forget(self, key: str, waiter: "asyncio.Future[Entry]") -> None:
         """Whoever waited has given up."""
         waiters = self._waiters.get(key, [])
@@ -139,7 +148,7 @@ class Watchers:
     def follow(self, account: str | None) -> "Feed":
         """Every change from now on, of one account or of all."""
         feed = Feed(account, is_closed=self._is_closed)
-        self._feeds.add(feed)
+        self._feeds.add(ref(feed, self._feeds.discard))
         return feed
 
     def close(self) -> None:
@@ -151,12 +160,15 @@ class Watchers:
                     waiter.set_exception(Closed("the scheduler closed; the submission is kept"))
                     waiter.exception()  # a waiter nobody awaits any more is no error
         self._waiters.clear()
-        for feed in self._feeds:
+        for feed in self._followers():
             feed.close()
 
     def _publish(self, event: Entry | Alarm) -> None:
-        for feed in self._feeds:
+        for feed in self._followers():
             feed.push(event)
+
+    def _followers(self) -> "list[Feed]":
+        return [feed for each in tuple(self._feeds) if (feed := each()) is not None]
 
 
 class Feed:
@@ -206,6 +218,20 @@ def _tell(told: Callable[[*_Args], None], *args: *_Args) -> None:
         told(*args)
     except Exception:
         _log.exception("an observer failed")
+
+
+def _log_change(entry: Entry) -> None:
+    _log.info(
+        "%s %s",
+        entry.key,
+        entry.state,
+        extra={
+            "key": entry.key,
+            "account": entry.account,
+            "state": entry.state.value,
+            "code": entry.code,
+        },
+    )
 
 
 def is_settled(entry: Entry) -> bool:

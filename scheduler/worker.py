@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from . import lifecycle
-from .account_queue import AccountQueue, Headroom
+from .account_queue import FREE, AccountQueue, Headroom
 from .address import Address
 from .amounts import Measured
 from .budget import CHARGED_MAX_MS, Budget
@@ -46,6 +46,7 @@ from .events import (
 )
 from .exchange import Exchange
 from .figures import Owed
+from .flights import Flights
 from .inventory import InventoryGate
 from .journal import Journal
 from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
@@ -142,6 +143,7 @@ class Worker:
         self._flights_over = asyncio.Event()
         self._flights_over.set()
         self._tasks: TaskGroup | None = None
+        self._flights: Flights | None = None
         self._cut_off: list[Entry] = []
         self._is_recovered = False
 
@@ -150,11 +152,12 @@ class Worker:
     def start(self, tasks: TaskGroup, unfinished: Iterable[Entry] = ()) -> None:
         """Begin to send and to settle, with what an earlier process left unfinished."""
         self._tasks = tasks
+        self._flights = Flights(tasks)
         for entry in unfinished:
             self.adopt(entry)
             if entry.state is not State.QUEUED:
                 self._cut_off.append(entry)
-        tasks.start_soon(self._send_loop, name=f"send {self.name}")
+        tasks.start_soon(self._send, self._flights, name=f"send {self.name}")
         tasks.start_soon(self.settler.run, name=f"settle {self.name}")
 
     async def _recover(self) -> None:
@@ -286,6 +289,12 @@ class Worker:
 
     # Sending
 
+    async def _send(self, flights: Flights) -> None:
+        try:
+            await self._send_loop()
+        finally:
+            await flights.end()
+
     async def _send_loop(self) -> None:
         while True:
             self._wake.clear()
@@ -297,7 +306,8 @@ class Worker:
             if overdue:
                 await self._expire(overdue)
                 continue
-            choice = self.queue.take(now_ms, self._headroom(), frozenset(self.in_air))
+            headroom = self._headroom() if self.queue else FREE
+            choice = self.queue.take(now_ms, headroom, frozenset(self.in_air))
             if choice.entry is not None:
                 await self._launch(choice.entry)
             else:
@@ -307,6 +317,8 @@ class Worker:
         steady_ms = self.clock.steady_ms()
         headroom = self.budget.headroom(steady_ms)
         closed_ms = self.shared.address.wait_ms(steady_ms)
+        if not closed_ms:
+            return headroom
         return Headroom(
             normal_ms=max(headroom.normal_ms, closed_ms),
             urgent_ms=max(headroom.urgent_ms, closed_ms),
@@ -326,7 +338,7 @@ class Worker:
 
     async def _launch(self, entry: Entry) -> None:
         """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
-        assert self._tasks is not None
+        assert self._flights is not None
         if entry.submission.takes_a_look:
             self._launch_measured(entry)
             return
@@ -337,12 +349,11 @@ class Worker:
             self.shared.gate.started(entry)
         self.in_air[attempt.exclusion] = entry
         self._flights_over.clear()
-        self._tasks.start_soon(self._fly, entry, attempt, charge, name=f"attempt {entry.key}")
+        self._flights.start(self._fly(entry, attempt, charge), name=f"attempt {entry.key}")
 
     def _launch_measured(self, entry: Entry) -> None:
         """The same for an entry that takes a look at the account first. From here until its answer
         nothing else goes in between."""
-        assert self._tasks is not None
         if entry.submission.precheck:
             self.shared.watch()
         charge = self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
@@ -351,8 +362,9 @@ class Worker:
         exclusion = self.exchange.exclusion(entry)
         self.in_air[exclusion] = self._measuring[entry.key] = entry
         self._flights_over.clear()
-        name = f"measure {entry.key}"
-        self._tasks.start_soon(self._measure_and_fly, entry, exclusion, charge, name=name)
+        flight = self._measure_and_fly(entry, exclusion, charge)
+        assert self._flights is not None
+        self._flights.start(flight, name=f"measure {entry.key}")
 
     async def _measure_and_fly(self, entry: Entry, exclusion: str, charge: Charge) -> None:
         found = await self.measurer.measure(entry)

@@ -61,6 +61,7 @@ ACTING = {
     "recorder": "each step durable before it is acted on",
     "settler": "looking until nothing is undecided",
     "measure": "looking at the account before an attempt",
+    "flights": "attempts in the air, as tasks",
     "worker": "carrying actions out",
     "adviser": "looking up what helps after a refusal",
     "maintenance": "pausing while the exchange is being worked on",

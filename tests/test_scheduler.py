@@ -339,6 +339,28 @@ async def test_wait_gives_the_entry_as_it_stands_when_its_time_is_over() -> None
         assert (await scheduler.wait(entry.key)).is_final
 
 
+class Asked(MemoryJournal):
+    """Notes which keys it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    async def get(self, key: str) -> Entry | None:
+        self.keys.append(key)
+        return await super().get(key)
+
+
+async def test_waiting_for_what_is_under_way_does_not_ask_the_journal() -> None:
+    journal = Asked()
+    async with Simulator(port=None) as sim, running(sim, journal=journal) as scheduler:
+        await scheduler.submit("main", "BORROW", "USDT", "1", key="k")
+        assert (await scheduler.wait("k")).state is State.CONFIRMED
+        assert journal.keys == []
+        assert (await scheduler.wait("k")).state is State.CONFIRMED
+        assert journal.keys == ["k"]
+
+
 async def test_a_full_queue_refuses_and_still_knows_what_it_took() -> None:
     async with Simulator(port=None) as sim, running(sim, limits=Limits(queue_max=2)) as scheduler:
         await scheduler.pause("main")

@@ -2,7 +2,7 @@
 
 import bisect
 
-from ..model import Entry, Kind, Outcome, State, revised
+from ..model import FINAL, Entry, Kind, Outcome, State, revised
 from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
 from .rows import history_detail, past_attempt
 
@@ -14,10 +14,11 @@ class MemoryJournal:
         self._entries: dict[str, Entry] = {}
         self._in_order: list[Entry] = []
         self._unfinished: dict[str, None] = {}
-        self._attempts: dict[str, dict[tuple[str, int], PastAttempt]] = {}
+        # What is read rarely is kept as it came, and made into what is read only then.
+        self._attempts: dict[str, dict[tuple[str, int], Entry]] = {}
         self._claims: dict[tuple[str, Kind, int], str] = {}
         self._in_air: dict[str, str] = {}
-        self._history: dict[str, list[HistoryRow]] = {}
+        self._history: dict[str, list[tuple[int, int, State, str]]] = {}
         self._marks: dict[tuple[str, str], str] = {}
 
     async def open(self) -> None:
@@ -81,12 +82,12 @@ class MemoryJournal:
         return sorted((self._entries[key] for key in self._unfinished), key=lambda e: e.seq)
 
     async def history(self, key: str) -> list[HistoryRow]:
-        return list(self._history.get(key, ()))
+        return [HistoryRow(key, *row) for row in self._history.get(key, ())]
 
     async def attempts_since(self, account: str, since_ms: int) -> list[PastAttempt]:
         found = [
             past
-            for past in self._attempts.get(account, {}).values()
+            for past in map(past_attempt, self._attempts.get(account, {}).values())
             if past.attempt.timestamp_ms >= since_ms
             or past.attempt.ended_at_ms is None
             or past.attempt.ended_at_ms >= since_ms
@@ -97,7 +98,7 @@ class MemoryJournal:
         found = [
             past
             for attempts in self._attempts.values()
-            for past in attempts.values()
+            for past in map(past_attempt, attempts.values())
             if past.attempt.outcome is Outcome.LOST and past.attempt.timestamp_ms >= since_ms
         ]
         return sorted(found, key=lambda past: past.attempt.timestamp_ms)
@@ -154,18 +155,23 @@ class MemoryJournal:
             self._in_air.pop(before.attempt.exclusion, None)
 
     def _keep(self, entry: Entry, at_ms: int) -> None:
-        self._entries[entry.key] = entry
-        if entry.is_final:
-            self._unfinished.pop(entry.key, None)
+        key, account, state, attempt = entry.key, entry.account, entry.state, entry.attempt
+        self._entries[key] = entry
+        if state in FINAL:
+            self._unfinished.pop(key, None)
         else:
-            self._unfinished[entry.key] = None
+            self._unfinished[key] = None
         if entry.tran_id is not None:
-            self._claims[entry.account, entry.kind, entry.tran_id] = entry.key
-        if entry.attempt is not None:
-            if entry.state is State.SENT:
-                self._in_air[entry.attempt.exclusion] = entry.key
-            attempts = self._attempts.setdefault(entry.account, {})
-            attempts[entry.key, entry.attempt.number] = past_attempt(entry)
-        detail = history_detail(entry)
-        row = HistoryRow(entry.key, entry.version, at_ms, entry.state, detail)
-        self._history.setdefault(entry.key, []).append(row)
+            self._claims[account, entry.kind, entry.tran_id] = key
+        if attempt is not None:
+            if state is State.SENT:
+                self._in_air[attempt.exclusion] = key
+            attempts = self._attempts.get(account)
+            if attempts is None:
+                attempts = self._attempts[account] = {}
+            attempts[key, attempt.number] = entry
+        row = (entry.version, at_ms, state, history_detail(entry))
+        if key in self._history:
+            self._history[key].append(row)
+        else:
+            self._history[key] = [row]

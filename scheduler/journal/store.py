@@ -110,7 +110,7 @@ class Store:
             execute = self._at_rest().execute
             self._check_file()
             execute("BEGIN IMMEDIATE")
-            outcomes = [self._carry_out(work) for work in works]
+            outcomes = self._all_together(works) or [self._carry_out(work) for work in works]
             execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             return [(None, self._unavailable(error)) for _ in works]
@@ -263,6 +263,18 @@ class Store:
         """What is written to a file that was removed is lost when the process ends."""
         if file.identity(self.path) != self._identity:
             raise OSError("the file was moved or removed")
+
+    def _all_together(self, works: Sequence[Work]) -> list[Outcome] | None:
+        """Nearly always none is refused, and then none needs a savepoint. None, and nothing was
+        written, where one is: the others are then to be made without it."""
+        try:
+            return [(work(), None) for work in works]
+        except Exception as error:
+            if _is_of_the_file(error):
+                raise
+        self._execute("ROLLBACK")
+        self._execute("BEGIN IMMEDIATE")
+        return None
 
     def _carry_out(self, work: Work) -> Outcome:
         outcome: Outcome

@@ -142,6 +142,8 @@ class Gateway:
     async def _reply(self, entry: Entry) -> Reply:
         if self._desk.is_draining and entry.state is State.CANCELLED:
             return replies.out_of_service("the scheduler is shutting down; nothing was executed.")
+        if entry.state is State.CONFIRMED:  # nothing to try again
+            return outcomes.reply(entry, 0.0)
         return outcomes.reply(entry, await self._retry_after_s(entry.account))
 
     async def _retry_after_s(self, account: str) -> float:

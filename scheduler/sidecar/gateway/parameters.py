@@ -113,13 +113,10 @@ def _unsigned(part: bytes) -> tuple[bytes, str | None]:
 
 
 def _decoded(part: bytes) -> dict[str, str]:
+    if not part:
+        return {}
     try:
-        pairs = parse_qsl(
-            part.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=FIELDS_MAX,
-        )
+        pairs = _pairs(part.decode("ascii"))
     except UnicodeDecodeError:
         said = "Illegal characters found in a parameter; it must be percent-encoded."
         raise Refused(replies.refusal(400, -1100, said)) from None
@@ -131,6 +128,15 @@ def _decoded(part: bytes) -> dict[str, str]:
         said = "Duplicate values for a parameter detected."
         raise Refused(replies.refusal(400, -1101, said))
     return values
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Raises ValueError: too many of them, or something in them that is no UTF-8."""
+    if "%" in text or "+" in text or text.count("&") >= FIELDS_MAX:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+    # The same where nothing is encoded, which is nearly always, at a sixth of the cost.
+    split = [piece.partition("=") for piece in text.split("&") if piece]
+    return [(name, value) for name, _, value in split]
 
 
 def _given(form: Form, name: str) -> str:

@@ -124,7 +124,7 @@ function lastEvidence(entry) {
 /** The one line that says how things stand. */
 function verdictOf({ cases, lost, isKnown, isOld }) {
   // Nobody may take what was so a while ago for what is so.
-  if (false) return { state: "unknown", sign: "?", text: "How things stand is not known" };
+  if (isOld) return { state: "unknown", sign: "?", text: "How things stand is not known" };
   if (!isKnown) return { state: "unknown", sign: "…", text: "Asking…" };
   if (cases.length > 0) return { state: "needed", sign: "!", text: `${plural(cases.length, "thing")} need${cases.length === 1 ? "s" : ""} a person` };
   if (lost > 0) return { state: "looking", sign: "?", text: "Nothing needs a person" };
