@@ -5,7 +5,7 @@ const MOVE_MS = 100;
 const SPANS_MS = 1_000;
 const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-const drawing = { isChanged: true, textAt: 0, spansAt: 0, movedAt: 0 };
+const drawing = { isChanged: true, textAt: 0, spansAt: 0, movedAt: 0, isTimelineOld: true };
 
 /** Something is to be shown anew, at the next opportunity. */
 function changed() {
@@ -26,14 +26,21 @@ function frame(now) {
     showAccounts();
     showSubmissions();
     showWeightChoices();
-    timeline.drawnAt = 0;
-  } else if (shown.has(byId("lanes")) && now - timeline.drawnAt >= Math.max(STILL.matches ? 1_000 : 60, timeline.windowMs / 1_200)) {
+    sizeTimeline();
+    drawing.isTimelineOld = true;
+  } else if (drawing.isTimelineOld ? shown.has(byId("lanes")) : now - timeline.drawnAt >= timelineMs()) {
+    drawing.isTimelineOld = false;
     drawTimeline();
   } else if (now - drawing.spansAt >= SPANS_MS) {
     drawing.spansAt = now;
     drawWeight();
     drawSpans();
   }
+}
+
+/** How long one drawing of the timeline does: until it has moved by a pixel, about. */
+function timelineMs() {
+  return STILL.matches || !shown.has(byId("lanes")) ? 1_000 : Math.max(60, timeline.windowMs / 1_200);
 }
 
 function start() {

@@ -29,14 +29,20 @@ function gridStep(windowMs, width) {
   return steps.find((step) => (step / windowMs) * width >= 70) ?? 300_000;
 }
 
+/** Takes the room that the lanes need, in sight or not, so that nothing jumps when it comes there. */
+function sizeTimeline() {
+  const plan = currentLayout();
+  const [whole, height] = [`${plan.whole}px`, `${plan.height}px`];
+  const [room, canvas] = [byId("lanes-room"), byId("lanes-canvas")];
+  if (room.style.height !== whole) room.style.height = whole;
+  if (canvas.style.height !== height) canvas.style.height = height;
+}
+
 function drawTimeline() {
   const plan = currentLayout();
   if (plan.width === 0) return;
   const view = byId("lanes");
-  const room = byId("lanes-room");
   const canvas = byId("lanes-canvas");
-  if (room.style.height !== `${plan.whole}px`) room.style.height = `${plan.whole}px`;
-  if (canvas.style.height !== `${plan.height}px`) canvas.style.height = `${plan.height}px`;
   const context = contextOf(canvas, plan.width, plan.height);
   const now = nowMs();
   const from = now - timeline.windowMs;
