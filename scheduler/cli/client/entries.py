@@ -1,6 +1,7 @@
 """Submissions as people read them."""
 
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rich.table import Table
@@ -70,6 +71,7 @@ def shown(entry: Json) -> Table:
         ("key", entry["key"]),
         ("account", entry["account"]),
         ("request", _what(entry, asked=True)),
+        ("amount", entry.get("amount") if _differs(entry) else None),
         ("priority", entry["priority"]),
         ("submitted", moment(entry["submitted_at_ms"])),
         ("send before", moment(entry["deadline_ms"])),
@@ -124,10 +126,24 @@ def _what(entry: Json, *, asked: bool = False) -> str:
     verb = entry["kind"] if asked else _DID.get(entry["kind"], entry["kind"])
     if entry["state"] != CONFIRMED:
         verb = entry["kind"]
-    said = f"{verb} {_amount(entry)} {entry['asset']}"
+    amount = entry["requested"] if asked else _amount(entry)
+    said = f"{verb} {amount} {entry['asset']}"
+    if not asked and _differs(entry):
+        said += f" of {entry['requested']} asked for"
     if entry.get("symbol") is not None:
         said += f" isolated {entry['symbol']}"
     return printable(said if asked else f"{said} on {entry['account']}")
+
+
+def _differs(entry: Json) -> bool:
+    """Whether the amount is another than was asked for: that was a word, or more."""
+    amount, requested = entry.get("amount"), entry["requested"]
+    if amount is None or amount == requested:
+        return False
+    try:
+        return Decimal(amount) != Decimal(requested)
+    except InvalidOperation:
+        return True
 
 
 def _amount(entry: Json) -> str:
