@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from ..errors import CannotStartInTime, Closed, InvalidRequest, UnknownAccount, UnknownKey
-from ..model import Entry, State
+from ..model import Entry, Kind, State
 from ..request import Options
 from ..scheduler import Scheduler
 from . import bodies
@@ -103,9 +103,10 @@ class Api:
         if (problem := _type_problem(request, await request.read())) is not None:
             return problem.response(request.path)
         asked = bodies.read_submission(await request.read())
+        kind = Kind.BORROW if isinstance(asked, bodies.Borrow) else Kind.REPAY
         entry, was_there = await self._scheduler.accept(
             self._scheduler.checked(
-                asked.account, asked.kind, asked.asset, asked.amount, **_options(asked)
+                asked.account, kind, asked.asset, asked.amount, **_options(asked)
             )
         )
         entry = await self._settled(entry, wait_s)

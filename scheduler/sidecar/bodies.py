@@ -31,20 +31,29 @@ UNDECIDED_MAX = 20
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 ASSET = r"^[A-Z0-9]{1,64}$"
 SYMBOL = r"^[A-Z0-9]{1,20}$"
-AMOUNT = r"^(all|max|(?=[0-9.]*[1-9])(?=(\.?[0-9]){1,30}$)[0-9]+(\.[0-9]{1,8})?)$"
-"""Which of the words goes with which kind is said by `scheduler.request`, too."""
+BORROW_AMOUNT = r"^(max|(?=[0-9.]*[1-9])(?=(\.?[0-9]){1,30}$)[0-9]+(\.[0-9]{1,8})?)$"
+REPAY_AMOUNT = BORROW_AMOUNT.replace("max", "all")
 
 Key = Annotated[
     str, Meta(pattern=KEY, description="1 to 64 of A-Z a-z 0-9 . _ : -, first a letter or digit")
 ]
-Amount = Annotated[
+_NUMBER = "a positive plain decimal as a string, at most 8 decimals and 30 digits"
+BorrowAmount = Annotated[
     str,
     Meta(
-        pattern=AMOUNT,
+        pattern=BORROW_AMOUNT,
         max_length=31,
-        description="a positive plain decimal as a string, at most 8 decimals and 30 digits; or "
-        '"all" of what is owed for a REPAY, "max" that can be borrowed for a BORROW',
-        examples=["0.1"],
+        description=f'{_NUMBER}; or "max": as much as can be borrowed when it is sent',
+        examples=["0.1", "max"],
+    ),
+]
+RepayAmount = Annotated[
+    str,
+    Meta(
+        pattern=REPAY_AMOUNT,
+        max_length=31,
+        description=f'{_NUMBER}; or "all": what is owed when it is sent, interest included',
+        examples=["0.1", "all"],
     ),
 ]
 Asset = Annotated[
@@ -100,13 +109,11 @@ Decimals = Annotated[str, Meta(description="a plain decimal", examples=["0.1"])]
 # Requests
 
 
-class Submission(Struct, forbid_unknown_fields=True, frozen=True):
-    """A borrow or repayment to be queued."""
+class Submission(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What borrows and repayments have in common."""
 
     account: Annotated[str, Meta(min_length=1, max_length=64, description="a configured account")]
-    kind: KindWord
     asset: Asset
-    amount: Amount
     key: Key
     symbol: Symbol | None = None
     priority: PriorityWord = "normal"
@@ -131,6 +138,18 @@ class Submission(Struct, forbid_unknown_fields=True, frozen=True):
             "lend now without sending it"
         ),
     ] = False
+
+
+class Borrow(Submission, frozen=True, kw_only=True, tag_field="kind", tag="BORROW"):
+    """A borrow to be queued."""
+
+    amount: BorrowAmount
+
+
+class Repay(Submission, frozen=True, kw_only=True, tag_field="kind", tag="REPAY"):
+    """A repayment to be queued."""
+
+    amount: RepayAmount
 
 
 class Confirmed(Struct, forbid_unknown_fields=True, frozen=True, tag_field="as", tag="CONFIRMED"):
@@ -401,19 +420,24 @@ class ProblemBody(Struct, frozen=True, omit_defaults=True):
 
 # Reading
 
-Request = TypeVar("Request", Submission, Confirmed, NotExecuted, SettleDebt)
+Request = TypeVar("Request", Borrow, Repay, Confirmed, NotExecuted, SettleDebt)
 
 _WORDS = {
-    "kind": "BORROW or REPAY",
     "priority": "urgent or normal",
     "tran_id": f"a whole number of 0 to {TRAN_ID_MAX}, or the same in digits as a string, "
     "with CONFIRMED, and absent with NOT_EXECUTED",
 }
 
 
-def read_submission(body: bytes) -> Submission:
+def read_submission(body: bytes) -> Borrow | Repay:
     """Raises InvalidRequest, which names the field."""
-    return _read(read_object(body), Submission)
+    given = read_object(body)
+    match given.get("kind"):
+        case "BORROW":
+            return _read(given, Borrow)
+        case "REPAY":
+            return _read(given, Repay)
+    raise InvalidRequest("kind", "kind_invalid", "kind: is required, BORROW or REPAY")
 
 
 def read_resolution(body: bytes) -> Resolution:

@@ -60,7 +60,7 @@ OPERATIONS = (
         name="submit",
         summary="Queue a borrow or repayment; it is durable when this answers. Repeating it with "
         "the same key is safe.",
-        requests=(bodies.Submission,),
+        requests=(bodies.Borrow, bodies.Repay),
         query=("wait",),
         answers={200: bodies.EntryBody, 202: bodies.EntryBody},
         problems=(409, 429),
@@ -239,7 +239,8 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 _TYPES = (
-    bodies.Submission,
+    bodies.Borrow,
+    bodies.Repay,
     bodies.Confirmed,
     bodies.NotExecuted,
     bodies.SettleDebt,
