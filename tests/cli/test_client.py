@@ -275,9 +275,7 @@ def test_all_of_a_debt_is_repaid_and_a_second_time_nothing_is_sent(stage: Stage,
     owe(stage, "owing", "USDT", "10", interest="0.5")
     repaid = said("repay owing USDT all --priority urgent --key c20")
     assert repaid.code == 0
-    assert repaid.out.startswith(
-        "CONFIRMED  repaid 10.50000000 USDT of all asked for on owing  tranId "
-    )
+    assert repaid.out.startswith("CONFIRMED  repaid 10.50000000 USDT (all) on owing  tranId ")
     shown = said("show c20").out
     assert re.search(r"^request +REPAY all USDT\s*$", shown, re.MULTILINE)
     assert re.search(r"^amount +10\.50000000\s*$", shown, re.MULTILINE)
@@ -286,13 +284,15 @@ def test_all_of_a_debt_is_repaid_and_a_second_time_nothing_is_sent(stage: Stage,
     assert nothing.code == 1
     assert "REPAY all USDT on owing  NOTHING_OWED Nothing was sent: " in nothing.out
     assert booked(stage) == before
+    listed = said("list --account owing --state REJECTED --limit 1").out
+    assert listed.rstrip().endswith("NOTHING_OWED")
 
 
 def test_as_much_as_can_be_borrowed_is_or_at_most_so_much(stage: Stage, said: Any) -> None:
     stage.do(lambda: stage.sim.set_max_borrowable("owing", "BTC", "5"))
     assert "borrowed 3 BTC on owing" in said("borrow owing BTC 3 --at-most").out
     lowered = said("borrow owing BTC 9 --at-most --key c21")
-    assert (lowered.code, "borrowed 2.00000000 BTC of 9 asked for" in lowered.out) == (0, True)
+    assert (lowered.code, "borrowed 2.00000000 BTC (asked for 9) on" in lowered.out) == (0, True)
     assert "lowered from 9 to 2" in said("show c21").out
     nothing = said("borrow owing BTC max")
     assert (nothing.code, "NOTHING_BORROWABLE" in nothing.out) == (1, True)

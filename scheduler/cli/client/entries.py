@@ -60,7 +60,7 @@ def listed(entries: list[Json]) -> Table:
             text(entry.get("symbol")),
             moment(entry["submitted_at_ms"]),
             text(entry.get("tran_id")),
-            text(entry.get("code")),
+            text(entry.get("code") or entry.get("name")),
         )
     return table
 
@@ -129,10 +129,15 @@ def _what(entry: Json, *, asked: bool = False) -> str:
     amount = entry["requested"] if asked else _amount(entry)
     said = f"{verb} {amount} {entry['asset']}"
     if not asked and _differs(entry):
-        said += f" of {entry['requested']} asked for"
+        said += f" ({_wish(entry)})"
     if entry.get("symbol") is not None:
         said += f" isolated {entry['symbol']}"
     return printable(said if asked else f"{said} on {entry['account']}")
+
+
+def _wish(entry: Json) -> str:
+    requested = str(entry["requested"])
+    return requested if requested.isalpha() else f"asked for {requested}"
 
 
 def _differs(entry: Json) -> bool:
