@@ -35,6 +35,7 @@ from .errors import (
 from .figures import (
     AssetStatus,
     Debt,
+    Debts,
     Inventory,
     MaxBorrowable,
     Settlement,
@@ -56,6 +57,7 @@ __all__ = [
     "Closed",
     "ConfigurationError",
     "Debt",
+    "Debts",
     "Entry",
     "EventsLost",
     "Evidence",

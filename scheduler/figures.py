@@ -30,6 +30,17 @@ class Debt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Debts:
+    """All that an account owes, in cross margin or in one isolated pair."""
+
+    account: str
+    symbol: str | None
+    debts: tuple[Debt, ...]
+    """By asset; what is not owed is not among them."""
+    as_of_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaxBorrowable:
     """What an account could borrow of an asset."""
 

@@ -12,7 +12,7 @@ import anyio
 
 from .address import Purpose
 from .engine import Engine
-from .errors import InvalidRequest, LookFailed
+from .errors import InvalidRequest, LookFailed, UnknownAsset
 from .exchange import Look
 from .figures import Debt, Settlement, SettlementOutcome
 from .model import ALL, Entry, Kind, State, Submission
@@ -118,11 +118,14 @@ class Settlements:
             is_fresh = False
 
     async def _debt(self, place: Place, until_s: float, *, fresh: bool) -> Debt:
-        """However often asking it takes. Raises LookFailed once the time is over."""
+        """However often asking it takes. Raises LookFailed once the time is over, UnknownAsset at
+        once."""
         account, asset, symbol = place
         while True:
             try:
                 return await self._engine.survey(account).debt(asset, symbol, fresh=fresh)
+            except UnknownAsset:
+                raise  # no look of any time would find it
             except LookFailed:
                 if anyio.current_time() >= until_s:
                     raise

@@ -20,17 +20,13 @@ from .inquiry import Inquiry
 from .model import ALL, Entry, Kind
 from .policy import Policy
 from .reader import READ_ERRORS
-from .survey import Board, owed_in
+from .survey import NEVER_ANSWERED, NO_SUCH_PAIR, Board, owed_in
 
 BAN_FRESH_MS = 5_000
 """A borrow is not refused for what the exchange said longer ago."""
 PERMIT_FRESH_MS = 60_000
 """That an asset may be borrowed is believed for this long; the exchange has the last word."""
 MINIMUM_FRESH_MS = 60_000
-NO_SUCH_PAIR = -3028
-NEVER_ANSWERED = frozenset({-1121, -3027, NO_SUCH_PAIR, -11001})
-"""Codes by which the exchange says that the asset or the pair is not there: looking again would not
-help."""
 
 
 class Measurer:

@@ -24,7 +24,7 @@ from .errors import (
     not_confirmed,
 )
 from .events import Resolved
-from .figures import AssetStatus, Debt, Inventory, MaxBorrowable, Settlement
+from .figures import AssetStatus, Debt, Debts, Inventory, MaxBorrowable, Settlement
 from .intake import Intake
 from .journal import Journal, open_journal
 from .journal.lanes import SharedJournal
@@ -445,6 +445,12 @@ class Scheduler:
         survey = self._survey(account)
         asset, symbol = request.checked_asset(asset), request.checked_symbol(symbol)
         return await survey.debt(asset, symbol, fresh=fresh)
+
+    async def debts(self, account: str, symbol: str | None = None, *, fresh: bool = False) -> Debts:
+        """All that the account owes, in cross margin or in an isolated pair, by one look that is
+        kept and refreshed as `debt` is. Raises LookFailed, InvalidRequest, UnknownAccount."""
+        survey = self._survey(account)
+        return await survey.debts(request.checked_symbol(symbol), fresh=fresh)
 
     async def max_borrowable(
         self, account: str, asset: str, symbol: str | None = None, *, fresh: bool = False

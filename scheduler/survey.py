@@ -24,6 +24,7 @@ from .figures import (
     Book,
     Ceiling,
     Debt,
+    Debts,
     Inventory,
     MaxBorrowable,
     Owed,
@@ -45,6 +46,10 @@ LOOK_MAX_S = 30.0
 """The longest that a caller waits for an answer."""
 SHELVES_MAX = 1_000
 """Different questions whose answers are kept for one account."""
+NO_SUCH_PAIR = -3028
+NEVER_ANSWERED = frozenset({-1121, -3027, NO_SUCH_PAIR, -11001})
+"""Codes by which the exchange says that the asset or the pair is not there: looking again would not
+help."""
 
 T = TypeVar("T")
 
@@ -63,19 +68,20 @@ class Survey:
 
     async def debt(self, asset: str, symbol: str | None, *, fresh: bool = False) -> Debt:
         """What the account owes; what the exchange does not list is not owed. Raises LookFailed."""
-        if symbol is None:
-            shelf, endpoint = self._cross, binance.MARGIN_ACCOUNT
-        else:
-            shelf, endpoint = self._pair(symbol), binance.ISOLATED_ACCOUNT
-        what = f"debt of {self._named(asset, symbol)}"
-        known = await self._look(what, shelf, endpoint, fresh=fresh)
+        known = await self._owed(f"debt of {self._named(asset, symbol)}", symbol, fresh=fresh)
         owed = owed_in(known.value, asset, symbol)
-        return Debt(
+        return self._debt(asset, symbol, owed, known.as_of_ms)
+
+    async def debts(self, symbol: str | None, *, fresh: bool = False) -> Debts:
+        """All that the account owes, in cross margin or in a pair. Raises LookFailed."""
+        place = "cross margin" if symbol is None else symbol
+        what = f"debts of {self.inquiry.account} in {place}"
+        known = await self._owed(what, symbol, fresh=fresh)
+        owed = sorted((asset, owed) for (asset, _), owed in known.value.items() if owed.total)
+        return Debts(
             account=self.inquiry.account,
-            asset=asset,
             symbol=symbol,
-            principal=owed.principal,
-            interest=owed.interest,
+            debts=tuple(self._debt(asset, symbol, each, known.as_of_ms) for asset, each in owed),
             as_of_ms=known.as_of_ms,
         )
 
@@ -142,6 +148,21 @@ class Survey:
                 raise
         # One pair that the exchange does not know spoils the answer for the others.
         return await self.inquiry.isolated(lambda: [symbol], Purpose.DEBT, goes_out)
+
+    async def _owed(self, what: str, symbol: str | None, *, fresh: bool) -> Known[Book]:
+        if symbol is None:
+            return await self._look(what, self._cross, binance.MARGIN_ACCOUNT, fresh=fresh)
+        return await self._look(what, self._pair(symbol), binance.ISOLATED_ACCOUNT, fresh=fresh)
+
+    def _debt(self, asset: str, symbol: str | None, owed: Owed, as_of_ms: int) -> Debt:
+        return Debt(
+            account=self.inquiry.account,
+            asset=asset,
+            symbol=symbol,
+            principal=owed.principal,
+            interest=owed.interest,
+            as_of_ms=as_of_ms,
+        )
 
     async def _look(
         self, what: str, shelf: Shelf[T], endpoint: Endpoint, *, fresh: bool
@@ -274,7 +295,8 @@ def owed_in(book: Book, asset: str, symbol: str | None) -> Owed:
 
 
 async def looked_up(what: str, answer: Awaitable[Known[T]]) -> Known[T]:
-    """The answer, within LOOK_MAX_S. Raises LookFailed."""
+    """The answer, within LOOK_MAX_S. Raises LookFailed, and UnknownAsset where the exchange says
+    that the asset or the pair is not there."""
     try:
         with anyio.fail_after(LOOK_MAX_S):
             return await answer
@@ -282,6 +304,9 @@ async def looked_up(what: str, answer: Awaitable[Known[T]]) -> Known[T]:
         raise LookFailed(f"{what}: no answer within {LOOK_MAX_S:.0f} s") from None
     except READ_ERRORS as error:
         said = str(error) or type(error).__name__
+        is_known_to_lack = isinstance(error, BadReply) and error.code in NEVER_ANSWERED
+        if is_known_to_lack:
+            raise UnknownAsset(f"asset: {what}: {said}") from error
         raise LookFailed(f"{what}: {said}") from error
 
 

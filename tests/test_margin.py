@@ -11,7 +11,15 @@ from collections import Counter
 import anyio
 import pytest
 
-from scheduler import InvalidRequest, LookFailed, Scheduler, Settlement, SettlementOutcome, State
+from scheduler import (
+    InvalidRequest,
+    LookFailed,
+    Scheduler,
+    Settlement,
+    SettlementOutcome,
+    State,
+    UnknownAsset,
+)
 from scheduler.simulator import Simulator
 
 from . import virtual_time
@@ -179,6 +187,18 @@ async def test_a_debt_that_cannot_be_looked_at_is_an_error_once_the_time_is_over
         sim.read_fault_rates = {"503_before": 1.0}
         with pytest.raises(LookFailed, match="debt of main in USDT: HTTP 503"):
             await scheduler.settle_debt("main", "USDT", within=5)
+
+
+async def test_a_pair_that_is_not_there_is_an_error_at_once() -> None:
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal="memory:", transport=sim.transport) as scheduler,
+    ):
+        begun_s = anyio.current_time()
+        for asset, symbol in (("USDT", "NOSUCH"), ("ETH", "BTCUSDT")):
+            with pytest.raises(UnknownAsset):
+                await scheduler.settle_debt("main", asset, symbol)
+        assert anyio.current_time() - begun_s < 2
 
 
 @pytest.mark.parametrize("within", [0, -1, 3_601, float("nan"), True, "60", None])

@@ -55,6 +55,39 @@ async def test_the_debt_of_a_pair_is_that_side_of_it() -> None:
             await scheduler.debt("main", "ETH", "BTCUSDT")
 
 
+async def test_all_debts_of_a_place_come_by_one_look_without_what_is_not_owed() -> None:
+    async with Simulator(port=None) as sim, running(sim) as scheduler:
+        sim.set_debt("main", "USDT", "10", interest="0.5")
+        sim.set_debt("main", "BTC", "1")
+        sim.set_debt("main", "USDT", "3", symbol="BTCUSDT")
+        cross, pair = await scheduler.debts("main"), await scheduler.debts("main", "BTCUSDT")
+        assert [(debt.asset, debt.total) for debt in cross.debts] == [
+            ("BTC", Decimal(1)),
+            ("USDT", Decimal("10.5")),
+        ]
+        assert [(debt.asset, debt.symbol) for debt in pair.debts] == [("USDT", "BTCUSDT")]
+        assert {debt.as_of_ms for debt in cross.debts} == {cross.as_of_ms}
+        assert (await scheduler.debt("main", "BTC")).as_of_ms == cross.as_of_ms
+        assert asked(sim, CROSS) == 1
+        sim.set_debt("main", "BTC", "0")
+        assert len((await scheduler.debts("main", fresh=True)).debts) == 1
+        with pytest.raises(InvalidRequest, match="symbol: "):
+            await scheduler.debts("main", "BTC/USDT")
+        with pytest.raises(UnknownAccount):
+            await scheduler.debts("nobody")
+
+
+async def test_what_the_exchange_says_is_not_there_is_told_from_a_look_that_failed() -> None:
+    async with Simulator(port=None) as sim, running(sim) as scheduler:
+        for look in (
+            scheduler.debt("main", "USDT", "NOSUCH"),
+            scheduler.debts("main", "NOSUCH"),
+            scheduler.max_borrowable("main", "NOSUCH"),
+        ):
+            with pytest.raises(UnknownAsset, match=r"^asset: .* NOSUCH: "):
+                await look
+
+
 async def test_the_maximum_is_what_credit_and_inventory_allow() -> None:
     async with Simulator(port=None) as sim, running(sim) as scheduler:
         sim.set_max_borrowable("main", "BTC", "5")

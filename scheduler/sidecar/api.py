@@ -4,20 +4,21 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import NoReturn
 
 import anyio
 import msgspec
 from aiohttp import hdrs, web
 
-from ..errors import Closed, InvalidRequest, UnknownAccount, UnknownKey
-from ..model import Entry, State
+from ..errors import CannotStartInTime, Closed, InvalidRequest, UnknownAccount, UnknownKey
+from ..model import Entry, Kind, State
 from ..request import Options
 from ..scheduler import Scheduler
 from . import bodies
 from .metrics import Metrics
 from .openapi import document
-from .problems import DRAINING, NOT_JSON, NOT_READY, SERVER, Problem
+from .problems import DRAINING, NOT_JSON, NOT_READY, SERVER, Problem, problem_of
 from .stream import Stream
 
 WAITS_MAX = 256
@@ -25,6 +26,13 @@ WAITS_MAX = 256
 KEY_MAX = 200
 """No key is longer, whoever made it."""
 ACCOUNTS_AT_ONCE = 20
+
+WAITS_FULL = Problem(
+    status=503,
+    code="too_many_waiting",
+    detail="too many requests wait for an outcome",
+    retry_after_s=5,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -64,6 +72,10 @@ class Api:
             _get(account, self._account),
             web.post(f"{account}/pause", self._pause),
             web.post(f"{account}/resume", self._resume),
+            _get(f"{account}/debt", self._debt),
+            _get(f"{account}/max-borrowable", self._max_borrowable),
+            web.post(f"{account}/settle-debt", self._settle_debt),
+            _get("/v1/assets/{asset}", self._asset),
             _get("/v1/events", self._events),
             _get("/healthz", self._health),
             _get("/readyz", self._ready),
@@ -91,9 +103,10 @@ class Api:
         if (problem := _type_problem(request, await request.read())) is not None:
             return problem.response(request.path)
         asked = bodies.read_submission(await request.read())
+        kind = Kind.BORROW if isinstance(asked, bodies.Borrow) else Kind.REPAY
         entry, was_there = await self._scheduler.accept(
             self._scheduler.checked(
-                asked.account, asked.kind, asked.asset, asked.amount, **_options(asked)
+                asked.account, kind, asked.asset, asked.amount, **_options(asked)
             )
         )
         entry = await self._settled(entry, wait_s)
@@ -128,7 +141,7 @@ class Api:
         asked = _query(request, "account", "state", "asset", "limit", "after")
         limit = _limit(asked.get("limit"))
         found = await self._scheduler.list(
-            account=self._known(asked.get("account")),
+            account=self._filter(asked.get("account")),
             state=_state(asked.get("state")),
             asset=_asset(asked.get("asset")),
             limit=limit + 1,
@@ -191,15 +204,84 @@ class Api:
         status = await self._scheduler.status(request.match_info["account"])
         return _json(bodies.account_body(status))
 
-    def _known(self, account: str | None) -> str | None:
-        if account is not None and account not in self._scheduler.accounts:
+    def _known(self, account: str) -> str:
+        if account not in self._scheduler.accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
         return account
+
+    def _filter(self, account: str | None) -> str | None:
+        return None if account is None else self._known(account)
+
+    # What is owed, and what can be borrowed
+
+    async def _debt(self, request: web.Request) -> web.Response:
+        asked = _query(request, "asset", "symbol", "fresh")
+        account, asset, symbol = (
+            request.match_info["account"],
+            asked.get("asset"),
+            asked.get("symbol"),
+        )
+        is_fresh = _fresh(asked.get("fresh"))
+        if asset is None:
+            debts = await self._scheduler.debts(account, symbol, fresh=is_fresh)
+            return _json(bodies.debt_list(debts))
+        debt = await self._scheduler.debt(account, asset, symbol, fresh=is_fresh)
+        return _json(bodies.debt_body(debt))
+
+    async def _max_borrowable(self, request: web.Request) -> web.Response:
+        asked = _query(request, "asset", "symbol", "fresh")
+        if "asset" not in asked:
+            _refuse("asset", "is required, as the exchange spells it")
+        most = await self._scheduler.max_borrowable(
+            request.match_info["account"],
+            asked["asset"],
+            asked.get("symbol"),
+            fresh=_fresh(asked.get("fresh")),
+        )
+        return _json(bodies.max_borrowable_body(most))
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        _query(request)
+        asset = request.match_info["asset"]
+        status, cross, isolated = await asyncio.gather(
+            self._scheduler.asset_status(asset),
+            self._scheduler.inventory(asset),
+            self._scheduler.inventory(asset, isolated=True),
+        )
+        return _json(bodies.asset_body(status, cross, isolated))
+
+    async def _settle_debt(self, request: web.Request) -> web.Response:
+        """What was begun goes on if the client leaves; repeating it joins it."""
+        if self._is_draining:
+            return DRAINING.response(request.path)
+        _query(request)
+        if (problem := _type_problem(request, await request.read())) is not None:
+            return problem.response(request.path)
+        asked = bodies.read_settle_debt(await request.read())
+        account = self._known(request.match_info["account"])
+        if len(self._waits) >= WAITS_MAX:
+            return WAITS_FULL.response(request.path)
+        with anyio.CancelScope() as wait:
+            self._waits.add(wait)
+            try:
+                settlement = await self._scheduler.settle_debt(
+                    account,
+                    asked.asset,
+                    asked.symbol,
+                    within=asked.within_ms / 1000,
+                    report_only=asked.report_only,
+                )
+            except CannotStartInTime as error:
+                return replace(problem_of(error), field="within_ms").response(request.path)
+            finally:
+                self._waits.discard(wait)
+            return _json(bodies.settlement_body(settlement))
+        return DRAINING.response(request.path)
 
     # Following
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        account = self._known(_query(request, "account").get("account"))
+        account = self._filter(_query(request, "account").get("account"))
         if self._is_draining:
             return DRAINING.response(request.path)
         if self._stream.is_full:
@@ -335,6 +417,12 @@ def _asset(text: str | None) -> str | None:
         except msgspec.ValidationError:
             _refuse("asset", "must be 1 to 64 of A-Z 0-9, as the exchange spells it")
     return text
+
+
+def _fresh(text: str | None) -> bool:
+    if text not in {None, "true", "false"}:
+        _refuse("fresh", "must be true or false")
+    return text == "true"
 
 
 def _cursor(seq: int) -> str:

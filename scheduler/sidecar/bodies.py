@@ -3,12 +3,14 @@ made from them.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..errors import InvalidRequest
+from ..figures import AssetStatus, Debt, Debts, Inventory, MaxBorrowable, Settlement
 from ..journal.protocol import HistoryRow
 from ..model import Alarm, Entry
 from ..status import AccountStatus
@@ -18,6 +20,8 @@ WAIT_MAX_S = 60
 LIMIT_MAX = 500
 LIMIT_DEFAULT = 100
 SEND_WITHIN_MAX_MS = 7 * 86_400_000
+SETTLE_MAX_MS = WAIT_MAX_S * 1000
+"""No longer than any other answer is waited for; who wants more asks again."""
 TRAN_ID_MAX = 2**63 - 1
 UNDECIDED_MAX = 20
 """Undecided entries shown with an account; how many there are is told besides."""
@@ -27,18 +31,29 @@ UNDECIDED_MAX = 20
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 ASSET = r"^[A-Z0-9]{1,64}$"
 SYMBOL = r"^[A-Z0-9]{1,20}$"
-AMOUNT = r"^(?=[0-9.]*[1-9])(?=(\.?[0-9]){1,30}$)[0-9]+(\.[0-9]{1,8})?$"
+BORROW_AMOUNT = r"^(max|(?=[0-9.]*[1-9])(?=(\.?[0-9]){1,30}$)[0-9]+(\.[0-9]{1,8})?)$"
+REPAY_AMOUNT = BORROW_AMOUNT.replace("max", "all")
 
 Key = Annotated[
     str, Meta(pattern=KEY, description="1 to 64 of A-Z a-z 0-9 . _ : -, first a letter or digit")
 ]
-Amount = Annotated[
+_NUMBER = "a positive plain decimal as a string, at most 8 decimals and 30 digits"
+BorrowAmount = Annotated[
     str,
     Meta(
-        pattern=AMOUNT,
+        pattern=BORROW_AMOUNT,
         max_length=31,
-        description="a positive plain decimal as a string, at most 8 decimals and 30 digits",
-        examples=["0.1"],
+        description=f'{_NUMBER}; or "max": as much as can be borrowed when it is sent',
+        examples=["0.1", "max"],
+    ),
+]
+RepayAmount = Annotated[
+    str,
+    Meta(
+        pattern=REPAY_AMOUNT,
+        max_length=31,
+        description=f'{_NUMBER}; or "all": what is owed when it is sent, interest included',
+        examples=["0.1", "all"],
     ),
 ]
 Asset = Annotated[
@@ -64,6 +79,10 @@ StateWord = Literal[
 EpochMs = Annotated[
     int, Meta(description="milliseconds since 1970", extra_json_schema={"format": "int64"})
 ]
+AsOfMs = Annotated[
+    EpochMs, Meta(description="when it was asked for, by the exchange's clock: from then it is")
+]
+OutcomeWord = Literal["clear", "repaid", "left", "pending"]
 TranId = Annotated[
     int,
     Meta(
@@ -84,22 +103,17 @@ Reason = Annotated[
 Cursor = Annotated[
     str, Meta(pattern="^s[0-9]{1,18}$", description="the `next` of the list before, as it was")
 ]
-NotYet = Annotated[
-    bool,
-    Meta(description="false; true is not available yet", extra_json_schema={"enum": [False]}),
-]
+Decimals = Annotated[str, Meta(description="a plain decimal", examples=["0.1"])]
 
 
 # Requests
 
 
-class Submission(Struct, forbid_unknown_fields=True, frozen=True):
-    """A borrow or repayment to be queued."""
+class Submission(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What borrows and repayments have in common."""
 
     account: Annotated[str, Meta(min_length=1, max_length=64, description="a configured account")]
-    kind: KindWord
     asset: Asset
-    amount: Amount
     key: Key
     symbol: Symbol | None = None
     priority: PriorityWord = "normal"
@@ -114,8 +128,28 @@ class Submission(Struct, forbid_unknown_fields=True, frozen=True):
         ]
         | None
     ) = None
-    at_most: NotYet = False
-    precheck: NotYet = False
+    at_most: Annotated[
+        bool, Meta(description="true or false: take less than `amount` if that is what there is")
+    ] = False
+    precheck: Annotated[
+        bool,
+        Meta(
+            description="true or false: refuse a borrow of an asset that the exchange does not "
+            "lend now without sending it"
+        ),
+    ] = False
+
+
+class Borrow(Submission, frozen=True, kw_only=True, tag_field="kind", tag="BORROW"):
+    """A borrow to be queued."""
+
+    amount: BorrowAmount
+
+
+class Repay(Submission, frozen=True, kw_only=True, tag_field="kind", tag="REPAY"):
+    """A repayment to be queued."""
+
+    amount: RepayAmount
 
 
 class Confirmed(Struct, forbid_unknown_fields=True, frozen=True, tag_field="as", tag="CONFIRMED"):
@@ -135,6 +169,24 @@ class NotExecuted(
 
 
 Resolution = Confirmed | NotExecuted
+
+
+class SettleDebt(Struct, forbid_unknown_fields=True, frozen=True):
+    """A debt to be seen through to its end."""
+
+    asset: Asset
+    symbol: Symbol | None = None
+    within_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=SETTLE_MAX_MS,
+            description="1 to 60000 (a minute): how long to look, wait and repay",
+        ),
+    ] = SETTLE_MAX_MS
+    report_only: Annotated[
+        bool, Meta(description="true or false: repay nothing, only say what is left")
+    ] = False
 
 
 # Answers
@@ -282,6 +334,78 @@ class AccountList(Struct, frozen=True):
     accounts: list[AccountBody]
 
 
+class DebtBody(Struct, frozen=True):
+    """What an account owes of an asset."""
+
+    account: str
+    asset: str
+    symbol: Annotated[str | None, Meta(description="the isolated pair; null: cross margin")]
+    principal: Decimals
+    interest: Decimals
+    total: Annotated[str, Meta(description="both together: what repaying all of it takes")]
+    as_of_ms: AsOfMs
+
+
+class DebtList(Struct, frozen=True):
+    """All that an account owes in cross margin, or in the pair that was asked for, by asset."""
+
+    account: str
+    symbol: Annotated[str | None, Meta(description="the isolated pair; null: cross margin")]
+    debts: list[DebtBody]
+    as_of_ms: AsOfMs
+
+
+class MaxBorrowableBody(Struct, frozen=True):
+    """What an account could borrow of an asset."""
+
+    account: str
+    asset: str
+    symbol: Annotated[str | None, Meta(description="the isolated pair; null: cross margin")]
+    amount: Annotated[str, Meta(description="what collateral and inventory allow")]
+    limit: Annotated[
+        str | None, Meta(description="what the account's tier allows; null: it was not said")
+    ]
+    as_of_ms: AsOfMs
+
+
+class InventoryBody(Struct, frozen=True):
+    """What the exchange has left to lend of an asset, to all its customers together."""
+
+    amount: Decimals
+    as_of_ms: AsOfMs
+
+
+class AssetBody(Struct, frozen=True):
+    """What the exchange allows with an asset, and what it has left of it."""
+
+    asset: str
+    is_borrowable: bool
+    min_borrow: Decimals
+    min_repay: Decimals
+    as_of_ms: Annotated[EpochMs, Meta(description="from when the four above are")]
+    inventory: Annotated[InventoryBody, Meta(description="for cross margin")]
+    isolated_inventory: Annotated[InventoryBody, Meta(description="for isolated margin")]
+
+
+class SettlementBody(Struct, frozen=True):
+    """What became of a debt that was to be gone."""
+
+    account: str
+    asset: str
+    symbol: Annotated[str | None, Meta(description="the isolated pair; null: cross margin")]
+    outcome: Annotated[
+        OutcomeWord,
+        Meta(
+            description="clear: gone without anything sent for it; repaid: it had stayed and is "
+            "repaid now; left: it stays, and nothing is under way; pending: the time ran out while "
+            "something was under way"
+        ),
+    ]
+    debt: Annotated[DebtBody, Meta(description="as it was looked up last")]
+    keys: Annotated[tuple[str, ...], Meta(description="the repayments submitted for it")]
+    as_of_ms: AsOfMs
+
+
 class Health(Struct, frozen=True):
     """It runs."""
 
@@ -301,19 +425,24 @@ class ProblemBody(Struct, frozen=True, omit_defaults=True):
 
 # Reading
 
-Request = TypeVar("Request", Submission, Confirmed, NotExecuted)
+Request = TypeVar("Request", Borrow, Repay, Confirmed, NotExecuted, SettleDebt)
 
 _WORDS = {
-    "kind": "BORROW or REPAY",
     "priority": "urgent or normal",
     "tran_id": f"a whole number of 0 to {TRAN_ID_MAX}, or the same in digits as a string, "
     "with CONFIRMED, and absent with NOT_EXECUTED",
 }
 
 
-def read_submission(body: bytes) -> Submission:
+def read_submission(body: bytes) -> Borrow | Repay:
     """Raises InvalidRequest, which names the field."""
-    return _read(read_object(body), Submission)
+    given = read_object(body)
+    match given.get("kind"):
+        case "BORROW":
+            return _read(given, Borrow)
+        case "REPAY":
+            return _read(given, Repay)
+    raise InvalidRequest("kind", "kind_invalid", "kind: is required, BORROW or REPAY")
 
 
 def read_resolution(body: bytes) -> Resolution:
@@ -326,6 +455,11 @@ def read_resolution(body: bytes) -> Resolution:
             return _read(given, NotExecuted)
     message = "as: must be CONFIRMED, with a tran_id, or NOT_EXECUTED"
     raise InvalidRequest("as", "resolution_invalid", message)
+
+
+def read_settle_debt(body: bytes) -> SettleDebt:
+    """Raises InvalidRequest, which names the field."""
+    return _read(read_object(body), SettleDebt)
 
 
 def _read(given: dict[str, Any], kind: type[Request]) -> Request:
@@ -373,7 +507,7 @@ def _unfit(name: str, value: Any, form: Any) -> InvalidRequest:
     if name == "amount" and isinstance(value, (int, float)):
         message = 'amount: must be a string, such as "0.1", never a number'
         return InvalidRequest(name, "amount_not_string", message)
-    code = "send_within_invalid" if name == "send_within_ms" else f"{name}_invalid"
+    code = f"{name.removesuffix('_ms')}_invalid"
     return InvalidRequest(name, code, f"{name}: must be {_form(name, form)}")
 
 
@@ -410,7 +544,7 @@ def entry_body(entry: Entry, *, replayed: bool | UnsetType = UNSET) -> EntryBody
         submission.kind.value,
         submission.asset,
         submission.requested,
-        None if amount is None else format(amount, "f"),
+        None if amount is None else plain(amount),
         submission.symbol,
         submission.priority.value,
         entry.state.value,
@@ -437,6 +571,64 @@ def history_body(key: str, rows: Sequence[HistoryRow]) -> History:
     return History(
         key, [ChangeBody(row.version, row.at_ms, row.state.value, row.detail) for row in rows]
     )
+
+
+def debt_body(debt: Debt) -> DebtBody:
+    return DebtBody(
+        debt.account,
+        debt.asset,
+        debt.symbol,
+        plain(debt.principal),
+        plain(debt.interest),
+        plain(debt.total),
+        debt.as_of_ms,
+    )
+
+
+def debt_list(debts: Debts) -> DebtList:
+    return DebtList(
+        debts.account, debts.symbol, [debt_body(debt) for debt in debts.debts], debts.as_of_ms
+    )
+
+
+def max_borrowable_body(most: MaxBorrowable) -> MaxBorrowableBody:
+    return MaxBorrowableBody(
+        most.account,
+        most.asset,
+        most.symbol,
+        plain(most.amount),
+        None if most.limit is None else plain(most.limit),
+        most.as_of_ms,
+    )
+
+
+def asset_body(status: AssetStatus, cross: Inventory, isolated: Inventory) -> AssetBody:
+    return AssetBody(
+        asset=status.asset,
+        is_borrowable=status.is_borrowable,
+        min_borrow=plain(status.min_borrow),
+        min_repay=plain(status.min_repay),
+        as_of_ms=status.as_of_ms,
+        inventory=InventoryBody(plain(cross.amount), cross.as_of_ms),
+        isolated_inventory=InventoryBody(plain(isolated.amount), isolated.as_of_ms),
+    )
+
+
+def settlement_body(settlement: Settlement) -> SettlementBody:
+    return SettlementBody(
+        account=settlement.account,
+        asset=settlement.asset,
+        symbol=settlement.symbol,
+        outcome=settlement.outcome.value,
+        debt=debt_body(settlement.debt),
+        keys=settlement.keys,
+        as_of_ms=settlement.as_of_ms,
+    )
+
+
+def plain(amount: Decimal) -> str:
+    """Without an exponent."""
+    return format(amount, "f")
 
 
 def alarm_body(alarm: Alarm) -> AlarmBody:

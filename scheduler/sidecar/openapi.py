@@ -19,7 +19,8 @@ CODES = {
     413: "the body is over 16 KiB",
     415: "the body is not JSON by its type",
     429: "not now: see `Retry-After`",
-    503: "draining, the journal is unavailable, too many connections, or a defect that was logged",
+    503: "draining, the journal is unavailable, a look at the exchange failed, too many "
+    "connections or requests that wait, or a defect that was logged",
 }
 EVERYWHERE = (400, 401, 403, 404, 405, 408, 413, 415, 503)
 """What any call may be answered with: the server itself says most of these."""
@@ -33,16 +34,23 @@ class Operation:
     path: str
     name: str
     summary: str
-    answers: dict[int, type[msgspec.Struct] | str]
-    """By status: the type of a JSON answer, or another media type."""
+    answers: dict[int, type[msgspec.Struct] | tuple[type[msgspec.Struct], ...] | str]
+    """By status: the type of a JSON answer, or the types of which it is one, or another media
+    type."""
     requests: tuple[type[msgspec.Struct], ...] = ()
     """The types of body it takes, any of them."""
     query: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    """Of the query."""
     problems: tuple[int, ...] = ()
     is_open: bool = False
     """Needs no token."""
 
 
+LOOKS = (
+    "Asks the exchange, for half a minute at most: 503 `look_failed` if that did not work, 404 "
+    "`asset_unknown` if it knows no such asset or pair."
+)
 KEY_PATH, ACCOUNT_PATH = "/v1/submissions/{key}", "/v1/accounts/{account}"
 
 OPERATIONS = (
@@ -52,7 +60,7 @@ OPERATIONS = (
         name="submit",
         summary="Queue a borrow or repayment; it is durable when this answers. Repeating it with "
         "the same key is safe.",
-        requests=(bodies.Submission,),
+        requests=(bodies.Borrow, bodies.Repay),
         query=("wait",),
         answers={200: bodies.EntryBody, 202: bodies.EntryBody},
         problems=(409, 429),
@@ -127,6 +135,45 @@ OPERATIONS = (
     ),
     Operation(
         method="get",
+        path=f"{ACCOUNT_PATH}/debt",
+        name="debt",
+        summary="What the account owes of an asset, or without `asset` all that it owes: in cross "
+        f"margin, or with `symbol` in that isolated pair. {LOOKS}",
+        query=("asset", "symbol", "fresh"),
+        answers={200: (bodies.DebtBody, bodies.DebtList)},
+    ),
+    Operation(
+        method="get",
+        path=f"{ACCOUNT_PATH}/max-borrowable",
+        name="max_borrowable",
+        summary=f"What the account could borrow of an asset. {LOOKS}",
+        query=("asset", "symbol", "fresh"),
+        required=("asset",),
+        answers={200: bodies.MaxBorrowableBody},
+    ),
+    Operation(
+        method="post",
+        path=f"{ACCOUNT_PATH}/settle-debt",
+        name="settle_debt",
+        summary="After an order that was to repay: look until the debt is gone, wait while "
+        "something is pending, and repay what is silently left. The answer comes when that is "
+        "decided or `within_ms` is over, a minute at most, and can take half a minute more where "
+        "the exchange is slow to answer; whoever needs longer asks again. Repeating it is safe: "
+        "nothing is repaid twice, and what was begun goes on if the client leaves.",
+        requests=(bodies.SettleDebt,),
+        answers={200: bodies.SettlementBody},
+        problems=(409, 429),
+    ),
+    Operation(
+        method="get",
+        path="/v1/assets/{asset}",
+        name="asset",
+        summary="Whether an asset can be borrowed, its minimums, and what the exchange has left of "
+        f"it. {LOOKS}",
+        answers={200: bodies.AssetBody},
+    ),
+    Operation(
+        method="get",
         path="/v1/events",
         name="events",
         summary="Server-sent events: `entry` and `alarm`, resumed by Last-Event-ID; `reset` where "
@@ -174,6 +221,11 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "account": {"schema": {"type": "string", "minLength": 1}},
     "state": {"schema": msgspec.json.schema(bodies.StateWord)},
     "asset": {"schema": msgspec.json.schema(bodies.Asset)},
+    "symbol": {"schema": msgspec.json.schema(bodies.Symbol)},
+    "fresh": {
+        "description": "true: ask anew, however young the latest answer is",
+        "schema": {"type": "boolean", "default": False},
+    },
     "limit": {
         "schema": {
             "type": "integer",
@@ -187,14 +239,21 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 _TYPES = (
-    bodies.Submission,
+    bodies.Borrow,
+    bodies.Repay,
     bodies.Confirmed,
     bodies.NotExecuted,
+    bodies.SettleDebt,
     bodies.EntryBody,
     bodies.EntryList,
     bodies.History,
     bodies.AccountBody,
     bodies.AccountList,
+    bodies.DebtBody,
+    bodies.DebtList,
+    bodies.MaxBorrowableBody,
+    bodies.AssetBody,
+    bodies.SettlementBody,
     bodies.Health,
     bodies.ProblemBody,
 )
@@ -228,7 +287,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "security": [] if operation.is_open else [{"token": []}],
-        "parameters": [*_path_parameters(operation.path), *map(_query, operation.query)],
+        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {
             **{str(status): _answer(status, kind) for status, kind in operation.answers.items()},
             **{
@@ -238,11 +297,9 @@ def _described(operation: Operation) -> dict[str, Any]:
         },
     }
     if operation.requests:
-        forms = [_reference(kind) for kind in operation.requests]
-        schema = forms[0] if len(forms) == 1 else {"oneOf": forms}
         described["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema}},
+            "content": {"application/json": {"schema": _one_of(operation.requests)}},
         }
     return described
 
@@ -252,16 +309,22 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, **_PARAMETERS[name]} for name in names]
 
 
-def _query(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", **_PARAMETERS[name]}
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": name in operation.required, **_PARAMETERS[name]}
+        for name in operation.query
+    ]
 
 
-def _answer(status: int, kind: type[msgspec.Struct] | str) -> dict[str, Any]:
-    if isinstance(kind, str):
-        return {"description": "as asked", "content": {kind: {}}}
+def _answer(
+    status: int, answer: type[msgspec.Struct] | tuple[type[msgspec.Struct], ...] | str
+) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"description": "as asked", "content": {answer: {}}}
+    kinds = answer if isinstance(answer, tuple) else (answer,)
     described: dict[str, Any] = {
-        "description": (kind.__doc__ or "").strip(),
-        "content": {"application/json": {"schema": _reference(kind)}},
+        "description": " Or: ".join((kind.__doc__ or "").strip() for kind in kinds),
+        "content": {"application/json": {"schema": _one_of(kinds)}},
     }
     if status == 202:
         described["description"] = "kept, and not final yet"
@@ -284,6 +347,11 @@ def _problem(status: int) -> dict[str, Any]:
     if status == 405:
         described["headers"] = {"Allow": {"schema": {"type": "string"}}}
     return described
+
+
+def _one_of(kinds: tuple[type[msgspec.Struct], ...]) -> dict[str, Any]:
+    forms = [_reference(kind) for kind in kinds]
+    return forms[0] if len(forms) == 1 else {"oneOf": forms}
 
 
 def _reference(kind: type[msgspec.Struct]) -> dict[str, str]:

@@ -14,11 +14,13 @@ from ..errors import (
     InvalidRequest,
     JournalUnavailable,
     KeyReused,
+    LookFailed,
     NotCancellable,
     NotResolvable,
     QueueFull,
     SchedulerError,
     UnknownAccount,
+    UnknownAsset,
     UnknownKey,
 )
 
@@ -124,6 +126,10 @@ def problem_of(error: SchedulerError) -> Problem:
             return replace(CANNOT_START, detail=detail, retry_after_s=wait_s)
         case Closed():
             return DRAINING
+        case UnknownAsset():
+            return Problem(status=404, code="asset_unknown", field="asset", detail=detail)
+        case LookFailed():
+            return replace(LOOK_FAILED, detail=detail)
         case JournalUnavailable():
             return replace(JOURNAL, detail=detail)
     return INTERNAL
@@ -139,6 +145,7 @@ DRAINING = Problem(
     retry_after_s=5,
 )
 JOURNAL = Problem(status=503, code="journal_unavailable", detail="", retry_after_s=5)
+LOOK_FAILED = Problem(status=503, code="look_failed", detail="", retry_after_s=5)
 INTERNAL = Problem(
     status=503,
     code="internal",

@@ -32,7 +32,7 @@ TRIES = 50 * TIMEOUT_S
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """One sidecar for all tests that leave nothing behind which others would see."""
-    with staged(accounts=("main", "hedge", "paused")) as running:
+    with staged(accounts=("main", "hedge", "paused", "owing")) as running:
         running.run(running.scheduler.pause("paused"))
         yield running
 
@@ -123,6 +123,21 @@ def test_what_is_not_decided_in_time_is_exit_3_and_lives_on(said: Any) -> None:
         ("borrow main USDT 1 --send-within 99999999", 2, "send_within"),
         ("borrow main USDT 1 --send-within -1", 2, "--send-within"),
         ("borrow main USDT 1 --timeout soon", 2, "--timeout"),
+        ("borrow main USDT 1 --send-within inf", 2, "--send-within"),
+        ("borrow main USDT all", 2, "amount: "),
+        ("repay main USDT max", 2, "amount: "),
+        ("repay main USDT 1 --precheck", 2, "--precheck"),
+        ("debt nobody", 2, "account: "),
+        ("debt main usdt", 2, "asset: "),
+        ("debt main USDT --symbol BTC/USDT", 2, "symbol: "),
+        ("debt main USDT --symbol NOSUCH", 2, "asset: "),
+        ("settle-debt nobody USDT", 2, "account: "),
+        ("settle-debt main", 2, "ASSET"),
+        ("settle-debt main usdt", 2, "asset: "),
+        ("settle-debt main USDT --symbol NOSUCH", 2, "asset: "),
+        ("settle-debt main USDT --within 0", 2, "within_ms: "),
+        ("settle-debt main USDT --within 61", 2, "within_ms: "),
+        ("settle-debt main USDT --within nan", 2, "--within"),
         ("borrow nobody USDT 1", 2, "account: "),
         ("borrow main USDT", 2, "AMOUNT"),
         ("show none-such", 2, "key: "),
@@ -197,7 +212,7 @@ def test_status_has_a_line_for_each_account_and_one_in_detail(said: Any) -> None
     assert re.search(r"^held for +paused", one, re.MULTILINE)
     assert re.search(r"^weight +\d+ used, 0 by others, \d+ left of 180000", one, re.MULTILINE)
     named = [account["account"] for account in said("status --json").json["accounts"]]
-    assert named == ["main", "hedge", "paused"]
+    assert named == ["main", "hedge", "paused", "owing"]
     assert said("status paused --json").json["is_paused"] is True
 
 
@@ -247,6 +262,99 @@ def test_deciding_what_is_decided_is_refused(said: Any) -> None:
     refused = said("resolve c11 --as NOT_EXECUTED --because x")
     assert refused.code == 1
     assert "c11 is CONFIRMED" in refused.err
+
+
+# What is owed
+
+
+def owe(stage: Stage, account: str, asset: str, amount: str, **more: str) -> None:
+    stage.do(lambda: stage.sim.set_debt(account, asset, amount, **more))
+
+
+def test_all_of_a_debt_is_repaid_and_a_second_time_nothing_is_sent(stage: Stage, said: Any) -> None:
+    owe(stage, "owing", "USDT", "10", interest="0.5")
+    repaid = said("repay owing USDT all --priority urgent --key c20")
+    assert repaid.code == 0
+    assert repaid.out.startswith("CONFIRMED  repaid 10.50000000 USDT (all) on owing  tranId ")
+    shown = said("show c20").out
+    assert re.search(r"^request +REPAY all USDT\s*$", shown, re.MULTILINE)
+    assert re.search(r"^amount +10\.50000000\s*$", shown, re.MULTILINE)
+    before = booked(stage)
+    nothing = said("repay owing USDT all")
+    assert nothing.code == 1
+    assert "REPAY all USDT on owing  NOTHING_OWED Nothing was sent: " in nothing.out
+    assert booked(stage) == before
+    listed = said("list --account owing --state REJECTED --limit 1").out
+    assert listed.rstrip().endswith("NOTHING_OWED")
+
+
+def test_as_much_as_can_be_borrowed_is_or_at_most_so_much(stage: Stage, said: Any) -> None:
+    stage.do(lambda: stage.sim.set_max_borrowable("owing", "BTC", "5"))
+    assert "borrowed 3 BTC on owing" in said("borrow owing BTC 3 --at-most").out
+    lowered = said("borrow owing BTC 9 --at-most --key c21")
+    assert (lowered.code, "borrowed 2.00000000 BTC (asked for 9) on" in lowered.out) == (0, True)
+    assert "lowered from 9 to 2" in said("show c21").out
+    nothing = said("borrow owing BTC max")
+    assert (nothing.code, "NOTHING_BORROWABLE" in nothing.out) == (1, True)
+    stage.do(lambda: stage.sim.set_max_borrowable("owing", "BTC", "4"))
+    assert said("borrow owing BTC max --json").json["amount"] == "4.00000000"
+
+
+def test_a_banned_asset_is_told_without_an_attempt(stage: Stage, said: Any) -> None:
+    stage.do(lambda: stage.sim.set_banned_asset("XRP"))
+    refused = said("borrow owing XRP 1 --precheck --json")
+    assert (refused.code, refused.json["code"], refused.json["attempts"]) == (1, -3012, 0)
+
+
+def test_debts_are_a_table_and_json_as_it_came(stage: Stage, said: Any) -> None:
+    owe(stage, "hedge", "USDT", "10", interest="0.5")
+    owe(stage, "hedge", "BTC", "1")
+    owe(stage, "hedge", "SOL", "2", symbol="SOLUSDT")
+    everything = said("debt hedge --fresh")
+    assert (everything.code, everything.err) == (0, "")
+    assert re.match(r"ASSET +SYMBOL +PRINCIPAL +INTEREST +TOTAL +AS OF", everything.out)
+    assert re.search(r"^USDT +10\.0+ +0\.50* +10\.50* +\d{4}-", everything.out, re.MULTILINE)
+    owed = {debt["asset"]: debt["total"] for debt in said("debt hedge --json").json["debts"]}
+    assert (owed["BTC"], owed["USDT"]) == ("1.00000000", "10.50000000")
+    one = said("debt hedge SOL --symbol SOLUSDT")
+    assert re.search(r"^SOL +SOLUSDT +2\.0+ ", one.out, re.MULTILINE)
+    assert float(said("debt hedge SOL --json").json["total"]) == 0
+    none = said("debt paused")
+    assert none.out.startswith("paused owes nothing in cross margin as of 2")
+
+
+def test_a_settled_debt_is_exit_0_one_that_stays_1_and_one_not_decided_3(
+    stage: Stage, said: Any
+) -> None:
+    owe(stage, "owing", "BNB", "3", symbol="BNBUSDT")
+    place = "owing BNB --symbol BNBUSDT"
+    left = said(f"settle-debt {place} --report-only --within 1")
+    assert (left.code, left.err) == (1, "")
+    assert left.out.startswith("left  owing owes 3.00000000 BNB in BNBUSDT as of ")
+    repaid = said(f"settle-debt {place}")
+    assert repaid.code == 0
+    key = re.search(r"see `margin-scheduler show (settle:[0-9a-f]+)`$", repaid.out.strip())
+    assert repaid.out.startswith("repaid  owing owes 0")
+    assert key is not None
+    assert said(f"show {key[1]} --json").json["state"] == "CONFIRMED"
+    clear = said(f"settle-debt {place} --json")
+    assert (clear.code, clear.json["outcome"], clear.json["keys"]) == (0, "clear", [])
+    owe(stage, "paused", "USDT", "1")
+    pending = said("settle-debt paused USDT --within 1.2")
+    assert (pending.code, pending.out.split(" ")[0]) == (3, "pending")
+    owe(stage, "paused", "USDT", "0")
+
+
+def test_what_cannot_be_looked_up_is_exit_3(stage: Stage, said: Any) -> None:
+    stage.do(lambda: setattr(stage.sim, "read_fault_rates", {"503_before": 1.0}))
+    try:
+        for line in ("debt main --fresh", "settle-debt main USDT --within 0.5"):
+            failed = said(line)
+            assert (failed.code, failed.out) == (3, "")
+            assert failed.err.startswith("margin-scheduler: debt")
+            assert failed.err.count("\n") == 1
+    finally:
+        stage.do(lambda: setattr(stage.sim, "read_fault_rates", {}))
 
 
 # The token

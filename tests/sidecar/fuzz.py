@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from .house import TOKEN, house
 
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
-OPERATIONS = 14
+OPERATIONS = 18
 WITHIN_S = 1_200
 
 

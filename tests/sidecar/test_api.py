@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from scheduler import State
+from scheduler import Limits, State
 from scheduler.journal.memory import MemoryJournal
 from scheduler.model import Entry
 from scheduler.sidecar import api
@@ -24,6 +24,9 @@ FIELDS = {
     *("submitted_at_ms", "sent_at_ms", "ended_at_ms", "finished_at_ms", "deadline_ms"),
     *("version", "evidence"),
 }
+
+QUICK_MINUTE = Limits(min_gap_ms=0, uid_weight_per_minute=1_500, urgent_reserve=0)
+"""One request a minute."""
 
 over_the_socket = pytest.mark.real_time
 
@@ -371,6 +374,242 @@ async def _account(at: House) -> Any:
     pipe.ask("GET", "/v1/accounts/main")
     await pipe.answered()
     return orjson.loads(pipe.got.split(b"\r\n\r\n")[1])
+
+
+# What is owed, and what can be borrowed
+
+DEBT = "/v1/accounts/main/debt"
+MOST = "/v1/accounts/main/max-borrowable"
+SETTLE = "/v1/accounts/main/settle-debt"
+
+
+@over_the_socket
+async def test_all_of_a_debt_is_repaid_whatever_it_is_by_then(at: House, asker: Asker) -> None:
+    at.sim.set_debt("main", "USDT", "10", interest="0.5")
+    body = borrow(kind="REPAY", amount="all", priority="urgent")
+    told = (await asker.ask("POST", f"{PATH}?wait=10", body)).json
+    assert (told["state"], told["requested"], told["amount"]) == ("CONFIRMED", "all", "10.50000000")
+    again = (await asker.ask("POST", PATH, body)).json
+    assert (again["replayed"], again["tran_id"]) == (True, told["tran_id"])
+    other = await asker.ask("POST", PATH, {**body, "amount": "10.5"})
+    assert (other.status, other.code) == (409, "key_reused")
+    none = (await asker.ask("POST", f"{PATH}?wait=10", {**body, "key": "k2"})).json
+    assert (none["state"], none["code"], none["name"]) == ("REJECTED", 0, "NOTHING_OWED")
+    assert len(at.sim.ledger.booked()) == 1
+
+
+@over_the_socket
+async def test_the_most_or_at_most_so_much_is_borrowed(at: House, asker: Asker) -> None:
+    at.sim.set_max_borrowable("main", "BTC", "5")
+    for key, amount, at_most, taken in (("k1", "2", True, "2"), ("k2", "max", False, "3.00000000")):
+        body = borrow(key, asset="BTC", amount=amount, at_most=at_most)
+        told = (await asker.ask("POST", f"{PATH}?wait=10", body)).json
+        assert (told["state"], told["amount"]) == ("CONFIRMED", taken)
+    at.sim.set_max_borrowable("main", "BTC", "4")
+    unasked = (
+        await asker.ask("POST", f"{PATH}?wait=10", borrow("k3", asset="BTC", amount="9"))
+    ).json
+    assert (unasked["state"], unasked["code"]) == ("REJECTED", -3006)
+    body = borrow("k4", asset="BTC", amount="9", at_most=True)
+    told = (await asker.ask("POST", f"{PATH}?wait=10", body)).json
+    assert (told["requested"], told["amount"]) == ("9", "4.00000000")
+    assert any("lowered from 9 to 4" in evidence["detail"] for evidence in told["evidence"])
+    reused = await asker.ask("POST", PATH, {**body, "at_most": False})
+    assert (reused.status, reused.code) == (409, "key_reused")
+
+
+@over_the_socket
+async def test_a_banned_asset_is_told_before_anything_is_sent(at: House, asker: Asker) -> None:
+    at.sim.set_banned_asset("BTC")
+    body = borrow(asset="BTC", precheck=True)
+    told = (await asker.ask("POST", f"{PATH}?wait=10", body)).json
+    assert (told["state"], told["code"], told["attempts"]) == ("REJECTED", -3012, 0)
+
+
+@over_the_socket
+async def test_a_debt_is_told_with_its_time(at: House, asker: Asker) -> None:
+    at.sim.set_debt("main", "USDT", "10", interest="0.00000001")
+    at.sim.set_debt("main", "BTC", "2", symbol="BTCUSDT")
+    before_ms = at.sim.now_ms()
+    told = (await asker.ask("GET", f"{DEBT}?asset=USDT")).json
+    assert before_ms - 50 <= told.pop("as_of_ms") <= at.sim.now_ms()
+    assert told == {
+        "account": "main",
+        "asset": "USDT",
+        "symbol": None,
+        "principal": "10.00000000",
+        "interest": "0.00000001",
+        "total": "10.00000001",
+    }
+    isolated = (await asker.ask("GET", f"{DEBT}?asset=BTC&symbol=BTCUSDT")).json
+    assert (isolated["symbol"], isolated["total"]) == ("BTCUSDT", "2.00000000")
+    nothing = (await asker.ask("GET", f"{DEBT}?asset=BTC")).json
+    assert float(nothing["total"]) == 0
+
+
+@over_the_socket
+async def test_all_debts_are_told_where_no_asset_is_named(at: House, asker: Asker) -> None:
+    at.sim.set_debt("main", "USDT", "10")
+    at.sim.set_debt("main", "BTC", "1")
+    at.sim.set_debt("main", "ETH", "2", symbol="ETHUSDT")
+    told = (await asker.ask("GET", DEBT)).json
+    assert (told["account"], told["symbol"]) == ("main", None)
+    assert [(debt["asset"], debt["total"]) for debt in told["debts"]] == [
+        ("BTC", "1.00000000"),
+        ("USDT", "10.00000000"),
+    ]
+    assert {debt["as_of_ms"] for debt in told["debts"]} == {told["as_of_ms"]}
+    pair = (await asker.ask("GET", f"{DEBT}?symbol=ETHUSDT")).json
+    assert [(debt["asset"], debt["symbol"]) for debt in pair["debts"]] == [("ETH", "ETHUSDT")]
+    assert (await asker.ask("GET", "/v1/accounts/hedge/debt")).json["debts"] == []
+
+
+@over_the_socket
+async def test_what_is_fresh_is_asked_for_anew(at: House, asker: Asker) -> None:
+    at.sim.set_debt("main", "USDT", "10")
+    first = (await asker.ask("GET", f"{DEBT}?asset=USDT")).json
+    at.sim.set_debt("main", "USDT", "11")
+    assert (await asker.ask("GET", f"{DEBT}?asset=USDT&fresh=false")).json == first
+    assert (await asker.ask("GET", f"{DEBT}?asset=USDT&fresh=true")).json["total"] == "11.00000000"
+
+
+@over_the_socket
+async def test_what_can_be_borrowed_is_told_with_its_time(at: House, asker: Asker) -> None:
+    at.sim.set_max_borrowable("main", "BTC", "5")
+    told = (await asker.ask("GET", f"{MOST}?asset=BTC")).json
+    assert told.keys() == {"account", "asset", "symbol", "amount", "limit", "as_of_ms"}
+    assert (told["account"], told["asset"], told["amount"]) == ("main", "BTC", "5")
+    at.sim.drain("BTC")
+    none = (await asker.ask("GET", f"{MOST}?asset=BTC&fresh=true")).json
+    assert (float(none["amount"]), none["limit"]) == (0, None)
+
+
+@over_the_socket
+async def test_an_asset_is_told_with_its_inventories(at: House, asker: Asker) -> None:
+    at.sim.set_minimums("SOL", borrow="1", repay="2")
+    at.sim.set_banned_asset("SOL")
+    at.sim.set_inventory("SOL", "7")
+    at.sim.set_inventory("SOL", "8", isolated=True)
+    told = (await asker.ask("GET", "/v1/assets/SOL")).json
+    times = [told.pop("as_of_ms")]
+    times += [told[name].pop("as_of_ms") for name in ("inventory", "isolated_inventory")]
+    assert all(abs(at.sim.now_ms() - time_ms) < 60_000 for time_ms in times)
+    assert told == {
+        "asset": "SOL",
+        "is_borrowable": False,
+        "min_borrow": "1",
+        "min_repay": "2",
+        "inventory": {"amount": "7"},
+        "isolated_inventory": {"amount": "8"},
+    }
+
+
+@over_the_socket
+async def test_a_look_that_fails_is_a_503_of_its_own(at: House, asker: Asker) -> None:
+    at.sim.read_fault_rates = {"503_before": 1.0}
+    for path in (f"{DEBT}?asset=USDT", DEBT, f"{MOST}?asset=BTC", "/v1/assets/USDT"):
+        answer = await asker.ask("GET", path)
+        assert (answer.status, answer.code) == (503, "look_failed")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+async def _settled(at: House, body: bytes) -> tuple[int, Any, float]:
+    """The answer to one who waits for a debt to be settled, and the seconds that took."""
+    pipe = Pipe(at.sidecar)
+    pipe.ask("POST", SETTLE, body=body)
+    took_s = await pipe.answered()
+    return pipe.statuses()[0], orjson.loads(pipe.got.split(b"\r\n\r\n")[1]), took_s
+
+
+async def test_a_debt_that_an_order_silently_left_is_repaid() -> None:
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.set_debt("main", "USDT", "100")
+        at.sim.order("main", "USDT", "100", "auto_repay", fails_silently=True)
+        status, told, _ = await _settled(at, b'{"asset":"USDT"}')
+        assert (status, told["outcome"]) == (200, "repaid")
+        assert told.keys() == {"account", "asset", "symbol", "outcome", "debt", "keys", "as_of_ms"}
+        assert float(told["debt"]["total"]) == 0
+        assert (await at.scheduler.get(told["keys"][0])).state is State.CONFIRMED
+        status, told, _ = await _settled(at, b'{"asset":"USDT"}')
+        assert (status, told["outcome"], told["keys"]) == (200, "clear", [])
+        assert len(at.sim.ledger.booked()) == 1
+
+
+async def test_a_debt_that_is_only_to_be_reported_stays() -> None:
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.set_debt("main", "BTC", "2", symbol="BTCUSDT")
+        body = b'{"asset":"BTC","symbol":"BTCUSDT","report_only":true}'
+        status, told, _ = await _settled(at, body)
+        assert (status, told["outcome"], told["symbol"]) == (200, "left", "BTCUSDT")
+        assert told["debt"]["total"] == "2.00000000"
+        assert at.sim.ledger.booked() == []
+
+
+async def test_a_settlement_ends_pending_when_its_time_is_over() -> None:
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.set_debt("main", "USDT", "100")
+        await at.scheduler.pause("main")
+        status, told, took_s = await _settled(at, b'{"asset":"USDT","within_ms":7500}')
+        assert (status, told["outcome"]) == (200, "pending")
+        assert took_s == pytest.approx(7.5, abs=0.5)
+
+
+async def test_a_settlement_that_could_not_look_is_a_503_at_its_end() -> None:
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.read_fault_rates = {"503_before": 1.0}
+        status, told, took_s = await _settled(at, b'{"asset":"USDT","within_ms":5000}')
+        assert (status, told["code"]) == (503, "look_failed")
+        assert took_s == pytest.approx(5, abs=1.5)
+
+
+async def test_a_repayment_that_could_not_start_in_time_names_the_time_given() -> None:
+    async with house(listen=(), hosts=("localhost:80",), limits=QUICK_MINUTE) as at:
+        at.sim.set_debt("main", "USDT", "100")
+        await at.scheduler.borrow("main", "USDT", "1")
+        status, told, _ = await _settled(at, b'{"asset":"USDT","within_ms":9000}')
+        assert (status, told["code"]) == (429, "cannot_start_in_time")
+        assert told["field"] == "within_ms"
+
+
+async def test_what_was_begun_for_a_client_that_leaves_goes_on() -> None:
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.set_debt("main", "USDT", "100")
+        pipe = Pipe(at.sidecar)
+        pipe.ask("POST", SETTLE, body=b'{"asset":"USDT"}')
+        await asyncio.sleep(0.5)
+        pipe.leave()
+        _, told, _ = await _settled(at, b'{"asset":"USDT"}')
+        assert told["outcome"] == "repaid"
+        assert len(at.sim.ledger.booked()) == 1
+
+
+async def test_draining_answers_whoever_waits_for_a_settlement_and_begins_none() -> None:
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.set_debt("main", "USDT", "100")
+        await at.scheduler.pause("main")
+        pipe = Pipe(at.sidecar)
+        pipe.ask("POST", SETTLE, body=b'{"asset":"USDT"}')
+        await asyncio.sleep(1)
+        assert not pipe.got
+        at.sidecar.drain()
+        assert await pipe.answered() == pytest.approx(1, abs=0.1)
+        assert pipe.statuses() == [503]
+        status, told, _ = await _settled(at, b'{"asset":"USDT"}')
+        assert (status, told["code"]) == (503, "draining")
+
+
+async def test_no_more_than_so_many_wait_for_a_settlement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "WAITS_MAX", 2)
+    async with house(listen=(), hosts=("localhost:80",)) as at:
+        at.sim.set_debt("main", "USDT", "100")
+        await at.scheduler.pause("main")
+        waiting = [Pipe(at.sidecar) for _ in range(2)]
+        for pipe in waiting:
+            pipe.ask("POST", SETTLE, body=b'{"asset":"USDT"}')
+        await asyncio.sleep(0.1)
+        status, told, took_s = await _settled(at, b'{"asset":"USDT"}')
+        assert (status, told["code"]) == (503, "too_many_waiting")
+        assert took_s < 1
 
 
 # Operation

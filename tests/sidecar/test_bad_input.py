@@ -46,7 +46,7 @@ def says(answer: Answer, status: int, code: str, field: str | None) -> None:
 AMOUNTS = [
     *("0", "0.0", "-1", "+1", "", " 1", "1 ", "1\n", "1.", ".5", "1e3", "1E-7", "NaN", "Infinity"),
     *("1_000", "1,5", "1,000.00", "٣", "１", "0x10", "1.000000001", "9" * 31, "1." + "0" * 9),  # noqa: RUF001
-    *("9" * 23 + ".00000001", "9" * 10_000, "all", "max", "ALL"),
+    *("9" * 23 + ".00000001", "9" * 10_000, "all", "ALL", "MAX", "max ", "max\n", "allmax", "1max"),
 ]
 
 
@@ -55,9 +55,11 @@ async def test_an_amount_that_is_no_plain_positive_decimal(asker: Asker, amount:
     says(await asker.ask("POST", PATH, borrow(amount=amount)), 400, "amount_invalid", "amount")
 
 
-async def test_max_for_a_repayment(asker: Asker) -> None:
-    wrong = borrow(kind="REPAY", amount="max")
-    says(await asker.ask("POST", PATH, wrong), 400, "amount_invalid", "amount")
+async def test_the_word_of_the_other_kind(asker: Asker) -> None:
+    for kind, word, right in (("REPAY", "max", '"all"'), ("BORROW", "all", '"max"')):
+        answer = await asker.ask("POST", PATH, borrow(kind=kind, amount=word))
+        says(answer, 400, "amount_invalid", "amount")
+        assert right in answer.json["detail"]
 
 
 @pytest.mark.parametrize("amount", [b"1", b"0.1", b"-1", b"1e3", b"100000000000000000000"])
@@ -184,10 +186,15 @@ async def test_an_unknown_account_or_key(asker: Asker) -> None:
         ("GET", "/v1/accounts/nobody"),
         ("POST", "/v1/accounts/nobody/pause"),
         ("POST", "/v1/accounts/nobody/resume"),
+        ("GET", "/v1/accounts/nobody/debt"),
+        ("GET", "/v1/accounts/nobody/debt?asset=USDT"),
+        ("GET", "/v1/accounts/nobody/max-borrowable?asset=USDT"),
         ("GET", "/v1/events?account=nobody"),
         ("GET", f"{PATH}?account=nobody"),
     ):
         says(await asker.ask(method, path), 404, "account_unknown", "account")
+    answer = await asker.ask("POST", "/v1/accounts/nobody/settle-debt", {"asset": "USDT"})
+    says(answer, 404, "account_unknown", "account")
 
 
 async def test_there_is_nothing_at_other_paths(asker: Asker) -> None:
@@ -255,6 +262,96 @@ async def test_a_resolution_that_is_none(
     says(await asker.ask("POST", f"{PATH}/k1/resolve", body), 400, code, field)
 
 
+CALLS = ("account", "isolated/account", "maxBorrowable", "available-inventory")
+DEBT, MOST = "/v1/accounts/main/debt", "/v1/accounts/main/max-borrowable"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "field"),
+    [
+        *(
+            (f"{path}?{query}", code, field)
+            for path in (DEBT, MOST)
+            for query, code, field in (
+                ("asset=usdt", "asset_invalid", "asset"),
+                ("asset=", "asset_invalid", "asset"),
+                ("asset=USDT%00", "asset_invalid", "asset"),
+                ("asset=USDT&symbol=", "symbol_invalid", "symbol"),
+                ("asset=USDT&symbol=BTC/USDT", "symbol_invalid", "symbol"),
+                ("asset=USDT&fresh=1", "fresh_invalid", "fresh"),
+                ("asset=USDT&fresh=", "fresh_invalid", "fresh"),
+                ("asset=USDT&asset=BTC", "duplicate_key", "asset"),
+                ("asset=USDT&isolated=true", "unknown_field", "isolated"),
+            )
+        ),
+        (f"{DEBT}?symbol=btcusdt", "symbol_invalid", "symbol"),
+        (MOST, "asset_invalid", "asset"),
+        (f"{MOST}?symbol=BTCUSDT", "asset_invalid", "asset"),
+        ("/v1/assets/usdt", "asset_invalid", "asset"),
+        ("/v1/assets/%00", "asset_invalid", "asset"),
+        ("/v1/assets/" + "A" * 65, "asset_invalid", "asset"),
+        ("/v1/assets/USDT?isolated=true", "unknown_field", "isolated"),
+    ],
+)
+async def test_a_look_that_is_asked_for_wrongly(
+    at: House, asker: Asker, path: str, code: str, field: str
+) -> None:
+    says(await asker.ask("GET", path), 400, code, field)
+    asked = {arrival.path for arrival in at.sim.ledger.arrivals}
+    assert not asked & {f"/sapi/v1/margin/{call}" for call in CALLS}
+
+
+async def test_what_the_exchange_does_not_know(asker: Asker) -> None:
+    for path in (
+        "/v1/assets/NOSUCH",
+        f"{MOST}?asset=NOSUCH",
+        f"{DEBT}?asset=USDT&symbol=NOSUCH",
+        f"{DEBT}?symbol=NOSUCH",
+        f"{DEBT}?asset=ETH&symbol=BTCUSDT",
+    ):
+        says(await asker.ask("GET", path), 404, "asset_unknown", "asset")
+    for body in ({"asset": "USDT", "symbol": "NOSUCH"}, {"asset": "ETH", "symbol": "BTCUSDT"}):
+        answer = await asker.ask("POST", "/v1/accounts/main/settle-debt", body)
+        says(answer, 404, "asset_unknown", "asset")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        *(
+            ({"within_ms": within}, "within_invalid", "within_ms")
+            for within in (0, -1, 60_001, 1.5, "1000", True, None, 10**30)
+        ),
+        *(({"asset": asset}, "asset_invalid", "asset") for asset in ("usdt", "", None, 1)),
+        *(({"symbol": symbol}, "symbol_invalid", "symbol") for symbol in ("btcusdt", "", 1)),
+        *(({"report_only": word}, "report_only_invalid", "report_only") for word in ("yes", 1)),
+        ({"within": 60}, "unknown_field", "within"),
+        ({"account": "main"}, "unknown_field", "account"),
+        ({"amount": "1"}, "unknown_field", "amount"),
+    ],
+)
+async def test_a_settlement_that_is_asked_for_wrongly(
+    asker: Asker, changes: dict[str, object], code: str, field: str
+) -> None:
+    body = {"asset": "USDT", **changes}
+    says(await asker.ask("POST", "/v1/accounts/main/settle-debt", body), 400, code, field)
+
+
+async def test_a_settlement_without_its_asset_or_a_body(asker: Asker) -> None:
+    path = "/v1/accounts/main/settle-debt"
+    says(await asker.ask("POST", path, {}), 400, "asset_invalid", "asset")
+    says(await asker.ask("POST", path), 400, "json_invalid", "body")
+    says(
+        await asker.ask("POST", f"{path}?within=1", {"asset": "USDT"}),
+        400,
+        "unknown_field",
+        "within",
+    )
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await asker.ask("POST", path, b"asset=USDT", form)
+    says(answer, 415, "content_type_not_json", "Content-Type")
+
+
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": None, "Transfer-Encoding": "chunked"}])
 async def test_a_body_over_16_kib(asker: Asker, headers: dict[str, str | None]) -> None:
     body = orjson.dumps(borrow(key="k" * 16_384))
@@ -308,6 +405,9 @@ async def test_a_compressed_body(asker: Asker) -> None:
         ("POST", f"{PATH}/k1", "DELETE,GET"),
         ("GET", f"{PATH}/k1/resolve", "POST"),
         ("GET", "/v1/accounts/main/pause", "POST"),
+        ("GET", "/v1/accounts/main/settle-debt", "POST"),
+        ("POST", "/v1/accounts/main/debt", "GET"),
+        ("POST", "/v1/assets/USDT", "GET"),
         ("OPTIONS", "/v1/accounts", "GET"),
         ("POST", "/healthz", "GET"),
         ("DELETE", "/openapi.json", "GET"),

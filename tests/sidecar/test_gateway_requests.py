@@ -194,6 +194,8 @@ async def test_the_time_is_checked_as_the_exchange_checks_it(
         ({"amount": "%D9%A1"}, -1100),
         ({"amount": "all"}, -1100),
         ({"amount": "max"}, -1100),
+        ({"amount": "all", "type": "REPAY"}, -1100),
+        ({"amount": "max", "type": "REPAY"}, -1100),
         ({"amount": "0.123456789"}, -1111),
         ({"amount": "9" * 31}, -1100),
         ({"amount": "9" * 28 + ".123"}, -1102),

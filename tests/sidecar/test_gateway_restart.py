@@ -42,6 +42,19 @@ async def test_after_kill_the_repeat_of_what_was_in_the_air_is_one_loan() -> Non
             assert len(await w.scheduler.list(state=State.CANCELLED)) == 2
 
 
+async def test_a_key_like_the_gateways_own_with_an_amount_in_a_word_is_left_alone() -> None:
+    async with Simulator(port=None) as sim, world(sim=sim) as w:
+        await w.scheduler.pause("main")
+        key = "bot-a:gw-0123456789abcdef01234567"
+        await w.scheduler.submit("main", "REPAY", "USDT", "all", key=key)
+        w.gateway._desk._recovery = None
+        await w.gateway.start()
+        await asyncio.sleep(5)
+        assert (await w.scheduler.get(key)).state is State.QUEUED
+        await w.scheduler.resume("main")
+        assert (await w.bot().borrow("1")).status == 200
+
+
 async def test_what_others_submitted_is_left_alone() -> None:
     async with Simulator(port=None) as sim, world(sim=sim) as w:
         await w.scheduler.pause("main")

@@ -124,6 +124,37 @@ async def test_a_refused_attempt_is_counted_by_its_code_and_its_submission_is_ta
         assert read("queue_wait_seconds_count") == 1
 
 
+async def test_what_a_look_settled_before_anything_was_sent_is_no_attempt() -> None:
+    async with Simulator(port=None) as sim, measured(sim) as (scheduler, metrics):
+        sim.set_banned_asset("BTC")
+        sim.set_max_borrowable("main", "ETH", "0")
+        for kind, asset, amount, precheck in (
+            ("REPAY", "USDT", "all", False),
+            ("BORROW", "ETH", "max", False),
+            ("BORROW", "BTC", "1", True),
+        ):
+            entry = await scheduler.submit("main", kind, asset, amount, precheck=precheck)
+            assert (await scheduler.wait(entry.key)).state is State.REJECTED
+        read = Read(metrics)
+        assert read.all("attempts_total", "code") == {}
+        assert read("submissions_total", kind="BORROW", state="REJECTED") == 2
+        assert read("submissions_total", kind="REPAY", state="REJECTED") == 1
+        assert read("queue_wait_seconds_count") == read("attempt_duration_seconds_count") == 0
+
+
+async def test_an_attempt_before_the_look_that_settled_it_is_counted_once() -> None:
+    async with Simulator(port=None) as sim, measured(sim) as (scheduler, metrics):
+        sim.set_debt("main", "USDT", "10")
+        sim.fail_next(-3015)
+        entry = await scheduler.submit("main", "REPAY", "USDT", "all")
+        sim.fail_next("lost_before", path="GET /sapi/v1/margin/account")
+        await anyio.sleep(0.3)
+        sim.set_debt("main", "USDT", "0")
+        ended = await scheduler.wait(entry.key)
+        assert ended.name == "NOTHING_OWED"
+        assert Read(metrics).all("attempts_total", "code") == {"-3015": 1}
+
+
 async def test_a_lost_answer_is_counted_as_lost_and_shown_as_unknown_until_it_is_found() -> None:
     async with Simulator(port=None) as sim, measured(sim) as (scheduler, metrics):
         sim.fail_next("lost_before")

@@ -31,6 +31,8 @@ KNOWN: list[tuple[SchedulerError, int, str]] = [
     ),
     (errors.Closed("closed"), 503, "draining"),
     (errors.JournalUnavailable("journal: no"), 503, "journal_unavailable"),
+    (errors.LookFailed("debt of main in USDT: HTTP 503"), 503, "look_failed"),
+    (errors.UnknownAsset("asset: no"), 404, "asset_unknown"),
     (errors.WrongLoop("another"), 503, "internal"),
     (SchedulerError("of a kind to come"), 503, "internal"),
 ]

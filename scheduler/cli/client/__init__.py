@@ -3,7 +3,7 @@
 import typer
 
 from ..help import Command
-from . import looking, steering, submit
+from . import looking, owing, steering, submit
 
 
 def register(app: typer.Typer) -> None:
@@ -18,5 +18,7 @@ def register(app: typer.Typer) -> None:
         ("resolve", steering.resolve, steering.RESOLVE_EXAMPLES),
         ("pause", steering.pause, steering.PAUSE_EXAMPLES),
         ("resume", steering.resume, steering.RESUME_EXAMPLES),
+        ("debt", owing.debt, owing.DEBT_EXAMPLES),
+        ("settle-debt", owing.settle_debt, owing.SETTLE_DEBT_EXAMPLES),
     ):
         app.command(name, cls=Command, epilog=epilog)(command)

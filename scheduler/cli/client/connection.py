@@ -72,13 +72,15 @@ class Connection:
         *,
         query: Mapping[str, Any] | None = None,
         body: Json | None = None,
+        wait_s: float = 0.0,
     ) -> Json:
         """The JSON of a successful answer. Raises Refused and Unreachable.
 
-        A `wait` in the query prolongs how long an answer may take. What is None is left out.
+        A `wait` in the query, and `wait_s`, prolong how long an answer may take. What is None is
+        left out.
         """
         asked = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        patience_s = float(asked.get("wait", 0)) + ANSWER_S
+        patience_s = float(asked.get("wait", 0)) + wait_s + ANSWER_S
         url = URL(self._target.base_url + path, encoded=True).with_query(asked)
         try:
             async with self._session.request(

@@ -1,6 +1,7 @@
 """Submissions as people read them."""
 
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rich.table import Table
@@ -59,7 +60,7 @@ def listed(entries: list[Json]) -> Table:
             text(entry.get("symbol")),
             moment(entry["submitted_at_ms"]),
             text(entry.get("tran_id")),
-            text(entry.get("code")),
+            text(entry.get("code") or entry.get("name")),
         )
     return table
 
@@ -70,6 +71,7 @@ def shown(entry: Json) -> Table:
         ("key", entry["key"]),
         ("account", entry["account"]),
         ("request", _what(entry, asked=True)),
+        ("amount", entry.get("amount") if _differs(entry) else None),
         ("priority", entry["priority"]),
         ("submitted", moment(entry["submitted_at_ms"])),
         ("send before", moment(entry["deadline_ms"])),
@@ -124,10 +126,29 @@ def _what(entry: Json, *, asked: bool = False) -> str:
     verb = entry["kind"] if asked else _DID.get(entry["kind"], entry["kind"])
     if entry["state"] != CONFIRMED:
         verb = entry["kind"]
-    said = f"{verb} {_amount(entry)} {entry['asset']}"
+    amount = entry["requested"] if asked else _amount(entry)
+    said = f"{verb} {amount} {entry['asset']}"
+    if not asked and _differs(entry):
+        said += f" ({_wish(entry)})"
     if entry.get("symbol") is not None:
         said += f" isolated {entry['symbol']}"
     return printable(said if asked else f"{said} on {entry['account']}")
+
+
+def _wish(entry: Json) -> str:
+    requested = str(entry["requested"])
+    return requested if requested.isalpha() else f"asked for {requested}"
+
+
+def _differs(entry: Json) -> bool:
+    """Whether the amount is another than was asked for: that was a word, or more."""
+    amount, requested = entry.get("amount"), entry["requested"]
+    if amount is None or amount == requested:
+        return False
+    try:
+        return Decimal(amount) != Decimal(requested)
+    except InvalidOperation:
+        return True
 
 
 def _amount(entry: Json) -> str:

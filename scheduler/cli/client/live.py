@@ -1,4 +1,4 @@
-"""One line on a terminal that tells how a submission is doing."""
+"""One line on a terminal that tells how a submission, or a debt, is doing."""
 
 import time
 from types import TracebackType
@@ -21,9 +21,9 @@ _DOING = {
 class LiveLine:
     """Moves on standard error while it is a terminal; elsewhere it is not there at all."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, says: str = "is handed over") -> None:
         self.is_shown = console.is_terminal and not console.is_dumb_terminal
-        self._line = _Line()
+        self._line = _Line(says)
         self._status = Status(self._line, console=console) if self.is_shown else None
 
     def __enter__(self) -> Self:
@@ -48,8 +48,8 @@ class LiveLine:
 class _Line:
     """Counts the seconds each time it is drawn."""
 
-    def __init__(self) -> None:
-        self.says = "is handed over"
+    def __init__(self, says: str) -> None:
+        self.says = says
         self._since_s = time.monotonic()
 
     def __rich__(self) -> Text:

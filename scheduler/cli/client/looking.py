@@ -29,7 +29,7 @@ SHOW_EXAMPLES = examples(
 
 def status(
     account: Annotated[
-        str | None, typer.Argument(metavar="[ACCOUNT]", help="In detail; else a line for each.")
+        str | None, typer.Argument(metavar="ACCOUNT", help="In detail; else a line for each.")
     ] = None,
     url: Url = URL,
     token_file: TokenFile = None,

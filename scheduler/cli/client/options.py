@@ -1,11 +1,13 @@
 """What every one of these commands can be told."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..failed import Failed
 from ..signals import run_until_stopped
 from .connection import Connection, Json
 from .target import DEFAULT_URL, TOKEN_FILE_VARIABLE, URL_VARIABLE, target
@@ -44,6 +46,13 @@ def sidecar(url: str, token_file: Path | None) -> Connection:
     return Connection(target(url, token_file))
 
 
+def milliseconds(option: str, seconds: float) -> int:
+    """Raises Failed for what is no number of seconds."""
+    if not math.isfinite(seconds):
+        raise Failed(f"{option}: must be a number of seconds")
+    return round(seconds * 1000)
+
+
 def answered(
     url: str,
     token_file: Path | None,
@@ -52,11 +61,13 @@ def answered(
     *,
     query: Mapping[str, Any] | None = None,
     body: Json | None = None,
+    wait_s: float = 0.0,
 ) -> Json:
-    """Makes one call and gives its answer. Raises Failed."""
+    """Makes one call and gives its answer, which may take so much longer than one from memory.
+    Raises Failed."""
 
     async def once() -> Json:
         async with sidecar(url, token_file) as connection:
-            return await connection.call(method, path, query=query, body=body)
+            return await connection.call(method, path, query=query, body=body, wait_s=wait_s)
 
     return run_until_stopped(once())

@@ -12,23 +12,36 @@ from ..signals import run_until_stopped
 from .connection import Connection, Json
 from .entries import CONFIRMED, outcome
 from .live import LiveLine
-from .options import URL, AccountName, AsJson, Symbol, TokenFile, Url, sidecar
+from .options import URL, AccountName, AsJson, Symbol, TokenFile, Url, milliseconds, sidecar
 from .printing import say
 from .submission import LIVE_POLL_S, POLL_S, Submission
 
 BORROW_EXAMPLES = examples(
     "margin-scheduler borrow main USDT 100",
     "margin-scheduler borrow main BTC 0.1 --symbol BTCUSDT --send-within 30",
-    "margin-scheduler borrow main USDT 100 --key order-17 --json",
+    "margin-scheduler borrow main USDT 500 --at-most --precheck",
+    "margin-scheduler borrow main USDT max --key order-17 --json",
 )
 REPAY_EXAMPLES = examples(
-    "margin-scheduler repay main USDT 40",
+    "margin-scheduler repay main USDT all",
+    "margin-scheduler repay main USDT 40 --at-most",
     "margin-scheduler repay main USDT 40 --priority urgent --timeout 60",
     "margin-scheduler repay main BTC 0.1 --symbol BTCUSDT --json",
 )
 
 Asset = Annotated[str, typer.Argument(metavar="ASSET", help="As the exchange spells it: USDT.")]
-Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="A plain decimal, such as 0.1.")]
+BorrowAmount = Annotated[
+    str,
+    typer.Argument(metavar="AMOUNT|max", help="A plain decimal, or as much as can be borrowed."),
+]
+RepayAmount = Annotated[
+    str,
+    typer.Argument(metavar="AMOUNT|all", help="A plain decimal, or all that is owed."),
+]
+AtMost = Annotated[bool, typer.Option("--at-most", help="Take less, if that is what there is.")]
+Precheck = Annotated[
+    bool, typer.Option("--precheck", help="Do not send it if the asset is banned.")
+]
 OwnKey = Annotated[
     str | None,
     typer.Option(
@@ -61,8 +74,10 @@ Timeout = Annotated[
 def borrow(
     account: AccountName,
     asset: Asset,
-    amount: Amount,
+    amount: BorrowAmount,
     symbol: Symbol = None,
+    at_most: AtMost = False,
+    precheck: Precheck = False,
     key: OwnKey = None,
     priority: Priority = "normal",
     send_within: SendWithin = None,
@@ -73,19 +88,23 @@ def borrow(
 ) -> int:
     """Borrow through a running sidecar, and wait for the outcome.
 
+    What is taken with max or --at-most is looked up right before it is sent.
+
     The submission's key is printed on standard error before anything is sent: the same command with
     that --key is the same loan. Exit code 0: confirmed, 1: not executed, 2: wrong use, 3: not known
     yet.
     """
     asked_for = _asked_for("BORROW", account, asset, amount, symbol, key, priority, send_within)
+    asked_for |= {"at_most": at_most, "precheck": precheck}
     return _submit(sidecar(url, token_file), asked_for, timeout, as_json)
 
 
 def repay(
     account: AccountName,
     asset: Asset,
-    amount: Amount,
+    amount: RepayAmount,
     symbol: Symbol = None,
+    at_most: AtMost = False,
     key: OwnKey = None,
     priority: Priority = "normal",
     send_within: SendWithin = None,
@@ -96,11 +115,15 @@ def repay(
 ) -> int:
     """Repay through a running sidecar, and wait for the outcome.
 
+    What is repaid with all or --at-most is looked up right before it is sent; what interest adds to
+    all of it in between is repaid too, by another submission.
+
     The submission's key is printed on standard error before anything is sent: the same command with
     that --key is the same repayment. Exit code 0: confirmed, 1: not executed, 2: wrong use, 3: not
     known yet.
     """
     asked_for = _asked_for("REPAY", account, asset, amount, symbol, key, priority, send_within)
+    asked_for |= {"at_most": at_most}
     return _submit(sidecar(url, token_file), asked_for, timeout, as_json)
 
 
@@ -125,7 +148,7 @@ def _asked_for(
     if symbol is not None:
         body["symbol"] = symbol
     if send_within_s is not None:
-        body["send_within_ms"] = round(send_within_s * 1000)
+        body["send_within_ms"] = milliseconds("--send-within", send_within_s)
     return body
 
 

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from decimal import Decimal
 
-from ...model import Entry, State
+from ...model import ALL, MAX, Entry, State
 from ...scheduler import Scheduler
 from .adoption import Wish
 
@@ -39,6 +39,8 @@ async def left_behind(
             after = page[-1].seq
             for entry in page:
                 made_here = _MADE_HERE.fullmatch(entry.key)
+                if entry.requested in {ALL, MAX}:
+                    continue  # no bot's, whoever chose such a key: those name amounts
                 if made_here is not None and made_here["client"] in clients:
                     found[entry.seq] = entry, _wish(entry, made_here["client"])
     return [found[seq] for seq in sorted(found)]
