@@ -198,7 +198,15 @@ async def test_an_unknown_account_or_key(asker: Asker) -> None:
 
 
 async def test_there_is_nothing_at_other_paths(asker: Asker) -> None:
-    for path in ("/", "/v1", "/v1/", "/v1/submissions/", "/V1/submissions", "/v2", "/%2e%2e/x"):
+    for path in (
+        "/v1",
+        "/v1/",
+        "/index.html",
+        "/v1/submissions/",
+        "/V1/submissions",
+        "/v2",
+        "/%2e%2e/x",
+    ):
         says(await asker.ask("GET", path), 404, "path_unknown", None)
     for path in ("/sapi/v1/nothing", "/api", "/api/v9/x"):
         answer = await asker.ask("GET", path)
@@ -429,7 +437,7 @@ async def test_a_wrong_method(asker: Asker, method: str, path: str, allowed: str
     [None, "", "Bearer", "Bearer ", "Bearer wrong", "canary-token-5d1c", "Basic canary-token-5d1c"],
 )
 @pytest.mark.parametrize(
-    "path", ["/v1/accounts", "/metrics", "/openapi.json", "/v1/events", "/nothing", "/"]
+    "path", ["/v1/accounts", "/metrics", "/openapi.json", "/v1/events", "/nothing"]
 )
 async def test_no_token_or_a_wrong_one(asker: Asker, given: str | None, path: str) -> None:
     answer = await asker.ask("GET", path, headers={"Authorization": given})
