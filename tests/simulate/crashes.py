@@ -62,6 +62,8 @@ Work = tuple[tuple[str, str, str], ...]
 PATIENCE_S = 3_600
 BURIED_EVERY = 25
 """Runs after which what the dead left is let go of: collecting it takes longer than a run."""
+FRESH = 25
+"""Batches after which a process is replaced by a new one: what the dead leave makes it slow."""
 _runs = count(1)
 
 
@@ -297,7 +299,7 @@ class Campaign:
     def outcomes(self, deaths: Sequence[tuple[int, ...]]) -> Iterator[tuple[Any, Outcome]]:
         """In order; violations are printed at once."""
         tasks = [(dies_at, self.kind, self.work) for dies_at in deaths]
-        with multiprocessing.get_context("fork").Pool(self.jobs) as pool:
+        with multiprocessing.get_context("fork").Pool(self.jobs, maxtasksperchild=FRESH) as pool:
             for dies_at, outcome in pool.imap(run_task, tasks, chunksize=4):
                 self.ran += 1
                 if outcome.violations:
