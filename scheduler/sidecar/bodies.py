@@ -326,6 +326,10 @@ class AccountBody(Struct, frozen=True):
     is_exclusive: bool
     record_delay_max_ms: int
     alarms: list[AlarmBody]
+    owner: Annotated[
+        str | None,
+        Meta(description="which scheduler runs it, where several share a journal; null: nobody"),
+    ]
 
 
 class AccountList(Struct, frozen=True):
@@ -659,4 +663,5 @@ def account_body(status: AccountStatus) -> AccountBody:
         is_exclusive=status.is_exclusive,
         record_delay_max_ms=status.record_delay_max_ms,
         alarms=[alarm_body(alarm) for alarm in status.alarms],
+        owner=status.owner,
     )

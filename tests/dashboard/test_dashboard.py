@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from .browser import PHONE, WIDE, watched
 from .stage import Stage, staged
@@ -177,26 +177,17 @@ def test_resolve_as_executed_keeps_every_digit(page: Page, stage: Stage) -> None
     assert stage.run(stage.scheduler.get(key)).tran_id == 8_223_372_036_854_775_805
 
 
-def test_settle_is_offered_where_the_sidecar_can(page: Page, stage: Stage) -> None:
-    asked: list[Any] = []
-
-    def describe(route: Route) -> None:
-        document = route.fetch().json()
-        document["paths"]["/v1/accounts/{account}/settle-debt"] = {}
-        route.fulfill(json=document)
-
-    def settle(route: Route) -> None:
-        asked.append(route.request.post_data_json)
-        route.fulfill(json={"outcome": "SETTLED"})
-
-    page.route("**/openapi.json", describe)
-    page.route("**/settle-debt", settle)
+def test_settle_a_debt(page: Page, stage: Stage) -> None:
+    stage.do(lambda: stage.sim.set_debt("main", "USDT", "40"))
     opened(page, stage)
     page.get_by_role("button", name="Settle a debt of main").click()
     page.get_by_label("Asset, such as").fill("USDT")
-    confirm(page)
-    expect(page.locator("#said")).to_have_text("the USDT debt of main: settled")
-    assert asked == [{"asset": "USDT"}]
+    page.locator("#ask-yes").click()
+    expect(page.locator("#said")).to_have_text(
+        "The USDT debt of main had stayed and is repaid now.", timeout=60_000
+    )
+    (booked,) = stage.sim.ledger.booked()
+    assert (booked.kind, booked.amount) == ("REPAY", 40)
 
 
 def test_an_alarm_is_put_aside(page: Page, stage: Stage) -> None:

@@ -80,7 +80,7 @@ function nextStart(quote, waitMs, account) {
   const isHeld = account.is_paused || account.stopped !== null;
   if (isHeld) return [el("span", { class: "soft" }, "when resumed")];
   const why = quote.causes.length === 0 ? null : el("span", { class: "soft" }, ` (${quote.causes.join(", ")})`);
-  return [waitMs < 1_000 ? el("span", {}, "now", why ?? "") : el("span", {}, "in ", until(quote.starts_at_ms), why ?? "")];
+  return [waitMs < 1_000 ? el("span", {}, "now", why ?? "") : el("span", {}, until(quote.starts_at_ms, { "data-over": "now" }), why ?? "")];
 }
 
 /** The parts of the minute's weight, as shares of its limit. */

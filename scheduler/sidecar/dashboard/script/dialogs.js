@@ -64,10 +64,15 @@ function resume(name) {
   });
 }
 
+const SETTLED = {
+  clear: "is gone; nothing had to be sent", repaid: "had stayed and is repaid now",
+  left: "stays, and nothing is under way", pending: "is not gone yet; something is still under way",
+};
+
 function settle(name) {
   confirmThat({
     title: `Settle a debt of ${name}?`,
-    text: "Repays the whole debt of one asset, interest included, as urgent repayments, and sees to it that nothing is left. This can take a minute; the account must hold the asset.",
+    text: "Looks until the debt of one asset is gone, and repays all that is left of it, interest included. This can take a minute; the account must hold the asset.",
     yes: "Settle", isDangerous: true,
     fields: [
       textField("Asset, such as USDT", "asset", { required: true, pattern: "[A-Z0-9]{1,64}" }),
@@ -75,7 +80,7 @@ function settle(name) {
     ],
     act: async ({ asset, symbol }) => {
       const { outcome } = await settleDebt(name, symbol === "" ? { asset } : { asset, symbol });
-      return `the ${asset} debt of ${name}: ${String(outcome).replaceAll("_", " ").toLowerCase()}`;
+      return `The ${asset} debt of ${name} ${SETTLED[outcome] ?? outcome}.`;
     },
   });
 }

@@ -75,18 +75,18 @@ function setCell(node, mark, make) {
 
 /** Text that counts up from, or down to, a time of the exchange; `tick` moves them all. */
 const since = (ms, given = {}) => el("span", { "data-since": String(ms), ...given }, duration(nowMs() - ms));
-const until = (ms, given = {}) => el("span", { "data-until": String(ms), ...given }, remaining(ms - nowMs()));
+const until = (ms, given = {}) => el("span", { "data-until": String(ms), ...given }, remaining(ms - nowMs(), given["data-over"]));
 
 /** What is over and not yet seen to is due. */
-function remaining(ms) {
-  return ms > 0 ? duration(ms) : "due";
+function remaining(ms, over = "due") {
+  return ms > 0 ? duration(ms) : over;
 }
 
 function tick() {
   const now = nowMs();
   for (const node of document.querySelectorAll("[data-since], [data-until]")) {
-    const { since: from, until: to } = node.dataset;
-    setText(node, from === undefined ? remaining(Number(to) - now) : duration(now - Number(from)));
+    const { since: from, until: to, over } = node.dataset;
+    setText(node, from === undefined ? remaining(Number(to) - now, over) : duration(now - Number(from)));
   }
 }
 

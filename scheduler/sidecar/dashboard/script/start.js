@@ -28,7 +28,7 @@ function frame(now) {
     showWeightChoices();
     sizeTimeline();
     drawing.isTimelineOld = true;
-  } else if (drawing.isTimelineOld ? shown.has(byId("lanes")) : now - timeline.drawnAt >= timelineMs()) {
+  } else if ((drawing.isTimelineOld && shown.has(byId("lanes"))) || now - timeline.drawnAt >= timelineMs()) {
     drawing.isTimelineOld = false;
     drawTimeline();
   } else if (now - drawing.spansAt >= SPANS_MS) {
