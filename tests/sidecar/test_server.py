@@ -209,7 +209,7 @@ async def test_serve_runs_until_it_is_cancelled_and_leaves_the_scheduler_open(
             serving = asyncio.ensure_future(
                 serve(scheduler, listen=[f"unix:{path}"], token=TOKEN, socket_mode=0o660)
             )
-            while not await _is_answered(path):
+            while not await _is_answered(path):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             async with asking(f"unix:{path}") as asker:
                 told = (await asker.ask("POST", f"{PATH}?wait=9", borrow("k1"))).json
