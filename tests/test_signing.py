@@ -175,7 +175,11 @@ UNUSABLE = [
 ]
 
 
-@pytest.mark.parametrize(("secret", "passphrase", "reason"), UNUSABLE)
+@pytest.mark.parametrize(
+    ("secret", "passphrase", "reason"),
+    UNUSABLE,
+    ids=[f"{n} {row[2]}" for n, row in enumerate(UNUSABLE)],
+)
 def test_an_unusable_secret_is_refused_in_one_sentence_that_gives_nothing_away(
     secret: bytes, passphrase: bytes | None, reason: str
 ) -> None:
