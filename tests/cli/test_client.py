@@ -131,6 +131,10 @@ def test_what_is_not_decided_in_time_is_exit_3_and_lives_on(said: Any) -> None:
         ("debt main usdt", 2, "asset: "),
         ("debt main USDT --symbol BTC/USDT", 2, "symbol: "),
         ("debt main USDT --symbol NOSUCH", 2, "asset: "),
+        ("max-borrowable nobody USDT", 2, "account: "),
+        ("max-borrowable main usdt", 2, "asset: "),
+        ("max-borrowable main USDT --symbol BTC/USDT", 2, "symbol: "),
+        ("asset btc", 2, "asset: "),
         ("settle-debt nobody USDT", 2, "account: "),
         ("settle-debt main", 2, "ASSET"),
         ("settle-debt main usdt", 2, "asset: "),
@@ -321,6 +325,28 @@ def test_debts_are_a_table_and_json_as_it_came(stage: Stage, said: Any) -> None:
     assert float(said("debt hedge SOL --json").json["total"]) == 0
     none = said("debt paused")
     assert none.out.startswith("paused owes nothing in cross margin as of 2")
+
+
+def test_what_can_be_borrowed_is_one_line_and_json_as_it_came(stage: Stage, said: Any) -> None:
+    most = said("max-borrowable hedge USDT --fresh")
+    assert (most.code, most.err) == (0, "")
+    assert re.match(
+        r"hedge could borrow [0-9.]+ USDT \(its tier allows [0-9.]+\) as of 2", most.out
+    )
+    told = said("max-borrowable hedge SOL --symbol SOLUSDT --json").json
+    assert (told["asset"], told["symbol"]) == ("SOL", "SOLUSDT")
+
+
+def test_an_asset_is_told_with_what_is_left_of_it(stage: Stage, said: Any) -> None:
+    stage.do(lambda: stage.sim.set_inventory("LTC", "7"))
+    told = said("asset LTC")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith("LTC can be borrowed, at least ")
+    assert re.search(r"^left to lend, cross: 7[.0]* as of 2", told.out, re.MULTILINE)
+    assert said("asset LTC --json").json["inventory"]["amount"].startswith("7")
+    unknown = said("asset NOSUCH")
+    assert unknown.code == 2
+    assert "asset: " in unknown.err
 
 
 def test_a_settled_debt_is_exit_0_one_that_stays_1_and_one_not_decided_3(

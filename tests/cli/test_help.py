@@ -10,7 +10,7 @@ from scheduler.cli.identity import version
 COMMANDS = [
     *("demo", "simulate", "serve", "check"),
     *("borrow", "repay", "status", "list", "show", "cancel", "resolve", "pause", "resume"),
-    *("debt", "settle-debt", "journal"),
+    *("debt", "settle-debt", "max-borrowable", "asset", "journal"),
 ]
 
 

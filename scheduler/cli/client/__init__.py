@@ -3,7 +3,7 @@
 import typer
 
 from ..help import Command
-from . import looking, owing, steering, submit
+from . import lending, looking, owing, steering, submit
 
 
 def register(app: typer.Typer) -> None:
@@ -20,5 +20,7 @@ def register(app: typer.Typer) -> None:
         ("resume", steering.resume, steering.RESUME_EXAMPLES),
         ("debt", owing.debt, owing.DEBT_EXAMPLES),
         ("settle-debt", owing.settle_debt, owing.SETTLE_DEBT_EXAMPLES),
+        ("max-borrowable", lending.max_borrowable, lending.MAX_BORROWABLE_EXAMPLES),
+        ("asset", lending.asset, lending.ASSET_EXAMPLES),
     ):
         app.command(name, cls=Command, epilog=epilog)(command)
