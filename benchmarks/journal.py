@@ -13,6 +13,7 @@ submission after the other.
 import argparse
 import asyncio
 import gc
+import json
 import secrets
 import sqlite3
 import statistics
@@ -48,6 +49,17 @@ def main() -> None:
                 file = Path(directory, f"journal-{turn}-{callers}.db")
                 rates.append(asyncio.run(journal_rate(file, arguments.n, callers)))
     base = statistics.median(plain)
+    if arguments.json:
+        rows = [
+            {
+                "journal": "SQLite",
+                "callers": callers,
+                "of_plain": round(statistics.median(rates) / base, 3),
+            }
+            for callers, rates in ours.items()
+        ]
+        print(json.dumps({"rows": rows}))
+        return
     for callers, rates in ours.items():
         rate = statistics.median(rates)
         print(f"{rate / base:5.2f} x plain  {rate:8,.0f}/s  {callers:4d} callers")
@@ -63,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--n", type=int, default=2_000, help="submissions a turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--postgres", metavar="URL", help="of a database; default: SQLite")
+    parser.add_argument("--json", action="store_true", help="one JSON document; SQLite's")
     parser.add_argument("--directory", help="where the files are; default: the system's for such")
     return parser
 
