@@ -309,8 +309,21 @@ def _kept(story: Story) -> Iterator[str]:
     if story.kept is None:
         return
     for key, entry in story.latest.items():
-        if story.kept.get(key) != entry:
+        kept = story.kept.get(key)
+        if kept != entry and not (kept is not None and _only_adds(kept, entry)):
             yield f"{key} was {entry.state}, and the journal has {story.kept.get(key)!r}"
     for key in story.refused:
         if key in story.kept:
             yield f"{key} was refused, and the journal has it"
+
+
+def _only_adds(kept: Entry, told: Entry) -> bool:
+    """Whether the journal has the outcome that was told, and besides only what a process wrote of
+    it and died before it said so: advice, or a remark."""
+    outcome = (told.state, told.tran_id, told.answer, told.attempt, told.finished_at_ms)
+    return (
+        told.is_final
+        and kept.version > told.version
+        and (kept.state, kept.tran_id, kept.answer, kept.attempt, kept.finished_at_ms) == outcome
+        and kept.evidence[: len(told.evidence)] == told.evidence
+    )
