@@ -344,15 +344,18 @@ class Scheduler:
     async def _settled(
         self, key: str, waiter: "asyncio.Future[Entry]", timeout: float | None
     ) -> Entry:
-        if timeout is None:
-            return await waiter
+        if timeout is None:  # nearly always; a scope of time has its price
+            entry = await waiter
+            return await self._with_advice(entry) if entry.state is State.REJECTED else entry
         with anyio.move_on_after(timeout):
             entry = await waiter
-            if entry.state is not State.REJECTED:
-                return entry
-            with anyio.move_on_after(ADVICE_WAIT_S):
-                await self._engine.adviser.advised(key)
+            return await self._with_advice(entry) if entry.state is State.REJECTED else entry
         return await self.get(key)
+
+    async def _with_advice(self, entry: Entry) -> Entry:
+        with anyio.move_on_after(ADVICE_WAIT_S):
+            await self._engine.adviser.advised(entry.key)
+        return await self.get(entry.key)
 
     async def get(self, key: str) -> Entry:
         """The entry as it stands. Raises UnknownKey."""
