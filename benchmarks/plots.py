@@ -37,7 +37,7 @@ def _burst(burst: Mapping[str, Any], lossy: Mapping[str, Any] | None) -> Any:
     left, right = (axes[0], axes[1]) if lossy else (axes, None)
     _done(left, burst["scores"], burst["says"])
     if lossy and right is not None:
-        _known(right, lossy["scores"], lossy["says"])
+        _known(right, lossy["scores"], "5 % of them never arrive, or their answers get lost")
     figure.tight_layout()
     return figure
 
@@ -60,17 +60,18 @@ def _known(axes: Axes, scores: Sequence[Mapping[str, Any]], says: str) -> None:
     names = [CLIENTS[s["client"]] for s in scores]
     unknown = [s["not_known"] for s in scores]
     doubled = [s["doubled"] for s in scores]
-    axes.barh(names, unknown, color=BAD_COLOUR, label="loans nobody was told of")
-    axes.barh(names, doubled, left=unknown, color="#e0872b", label="of them booked twice")
+    once = [u - d for u, d in zip(unknown, doubled, strict=True)]
+    axes.barh(names, once, color=BAD_COLOUR, label="loans nobody was told of")
+    axes.barh(names, doubled, left=once, color="#e0872b", label="and asked for only once")
     for place, score in enumerate(scores):
         doubt = score["unknown"]
-        total = unknown[place] + doubled[place]
+        total = unknown[place]
         axes.text(
             total + 0.1, place, f"{doubt} left in doubt" if doubt else "", va="center", fontsize=8
         )
-    axes.set_xlim(0, max(3, *(u + d + 2 for u, d in zip(unknown, doubled, strict=True))))
+    axes.set_xlim(0, max(3, *(count + 3 for count in unknown)))
     axes.set_xlabel("transactions")
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
     _dress(axes, says)
 
 
