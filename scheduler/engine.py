@@ -296,7 +296,9 @@ class Engine:
         lane = self._lanes[account] = Lane(worker)
         self.tasks.start_soon(lane.run, entries, name=f"lane {account}")
         lane.start_soon(self._auditor.resume, account)
-        if self._is_checked and (why := self._startup.misfits().get(account)) is not None:
+        why = self._startup.misfits().get(account) if self._is_checked else None
+        if why is not None and account not in self._stopped:
+            self._stopped.add(account)
             lane.start_soon(worker.standing.misfits, why)
 
     async def end(self, account: str) -> None:

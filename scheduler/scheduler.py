@@ -252,6 +252,12 @@ class Scheduler:
         * `priority`: `"normal"`, or `"urgent"`, which goes first and may use the minute's reserve.
         * `send_within`: seconds after which no attempt starts; 300 for a borrow and a day for a
           repayment unless the limits say otherwise. Kept as an instant, also across a restart.
+        * `at_most`: take less if that is what can be borrowed, or what is owed.
+        * `precheck`: have a borrow of an asset that cannot be borrowed refused before it costs
+          weight.
+
+        The amount `"all"` repays the whole debt, `"max"` borrows what can be borrowed; both are
+        looked up right before each attempt.
 
         Raises InvalidRequest, UnknownAccount, KeyReused, QueueFull, CannotStartInTime,
         AccountStopped, JournalUnavailable, Closed; then nothing was kept.
@@ -298,7 +304,7 @@ class Scheduler:
     ) -> Entry:
         given = options.get("key")
         key = request.new_key() if given is None else request.checked_key(given)
-        waiter = self._watchers.wait_for(key)
+        waiter, begun_s = self._watchers.wait_for(key), anyio.current_time()
         try:
             chosen: Options = {**options, "key": key}
             entry = await self.submit(account, kind, asset, amount, **chosen)
@@ -307,7 +313,10 @@ class Scheduler:
         finally:
             self._watchers.forget(key, waiter)
         if entry.state is State.CONFIRMED:
-            return await self._closed_up(entry, timeout) if entry.requested == ALL else entry
+            if entry.requested != ALL:
+                return entry
+            left_s = None if timeout is None else begun_s + timeout - anyio.current_time()
+            return await self._closed_up(entry, left_s)
         raise not_confirmed(entry)
 
     async def _closed_up(self, entry: Entry, timeout: float | None) -> Entry:

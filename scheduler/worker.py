@@ -209,8 +209,8 @@ class Worker:
 
     async def reread(self, key: str, *, is_landing: bool = False) -> None:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
-        failed and may have been made, or somebody else moved the entry. `has_flown`: by the end of
-        its own flight, which is then no reason to leave it alone."""
+        failed and may have been made, or somebody else moved the entry. `is_landing` as in
+        `adopt`."""
         _log.warning("%s is read again from the journal", key)
         self.follow(await self._recorder.kept(key), is_landing=is_landing)
 
