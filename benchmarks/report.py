@@ -10,6 +10,7 @@ from .side_by_side.table import markdown
 
 TITLES = {
     "burst": "A burst at one account",
+    "at_once": "Answers that come before the end",
     "over_the_minute": "More than a minute has room for",
     "accounts": "Ten accounts",
     "starved": "An asset that is out of stock",

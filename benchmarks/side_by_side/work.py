@@ -62,6 +62,12 @@ def works(size: int = 100) -> dict[str, Work]:
     listed = (
         Work(name="burst", says=f"{size} borrows at one account", asks=burst(size)),
         Work(
+            name="at_once",
+            says=f"{size} borrows at one account, answered while they are still worked on",
+            asks=burst(size),
+            exchange=("--answers", "at_once"),
+        ),
+        Work(
             name="over_the_minute",
             says=f"{4 * size} borrows at one account, more than minutes have room for",
             asks=burst(4 * size),

@@ -1,14 +1,11 @@
 """`margin-scheduler max-borrowable` and `asset`: what could be borrowed."""
 
-from typing import Annotated
-
-import typer
 from rich.text import Text
 
 from ..help import examples
 from .connection import Json, part, printable
 from .entries import moment
-from .options import URL, AccountName, AsJson, Symbol, TokenFile, Url, answered
+from .options import URL, AccountName, AsJson, Fresh, Symbol, TokenFile, Url, answered
 from .owing import LOOK_MAX_S
 from .printing import say
 from .submit import Asset
@@ -24,9 +21,7 @@ def max_borrowable(
     account: AccountName,
     asset: Asset,
     symbol: Symbol = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ask the exchange anew, however young what is known.")
-    ] = False,
+    fresh: Fresh = False,
     url: Url = URL,
     token_file: TokenFile = None,
     as_json: AsJson = False,

@@ -30,6 +30,9 @@ TokenFile = Annotated[
         help="Holds the sidecar's token; must be readable by its owner alone.",
     ),
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Ask the exchange anew, however young what is known.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 AccountName = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As the sidecar names it.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Of the submission.")]

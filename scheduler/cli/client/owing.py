@@ -11,7 +11,7 @@ from ..help import examples
 from .connection import Json, part, printable
 from .entries import moment, text
 from .live import LiveLine
-from .options import URL, AccountName, AsJson, Symbol, TokenFile, Url, answered, milliseconds
+from .options import URL, AccountName, AsJson, Fresh, Symbol, TokenFile, Url, answered, milliseconds
 from .printing import say
 from .submit import Asset
 
@@ -39,9 +39,7 @@ def debt(
         str | None, typer.Argument(metavar="ASSET", help="Only of this one; else all of them.")
     ] = None,
     symbol: Symbol = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ask the exchange anew, however young what is known.")
-    ] = False,
+    fresh: Fresh = False,
     url: Url = URL,
     token_file: TokenFile = None,
     as_json: AsJson = False,
