@@ -69,16 +69,16 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             "is_lifted": True,
         }
         with (
-            stand("sidecar", **order) as sidecar_url,
-            stand("forwarder", **order) as forwarder_url,
+            stand("sidecar", **order) as sidecar,
+            stand("forwarder", **order) as forwarder,
         ):
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as session:
                 asks = {
                     "straight": signed(session, exchange.base_url, accounts),
-                    "forwarder": signed(session, forwarder_url, accounts),
-                    "native": native(session, sidecar_url, accounts, TOKEN),
-                    "gateway": signed(session, sidecar_url, accounts),
+                    "forwarder": signed(session, forwarder.base_url, accounts),
+                    "native": native(session, sidecar.base_url, accounts, TOKEN),
+                    "gateway": signed(session, sidecar.base_url, accounts),
                 }
                 return await _compare(asks, options)
 
