@@ -47,7 +47,7 @@ class Score:
     wrong: int
     """Callers told that it did not happen, or under an id that is not in the ledger, wrongly."""
     cpu_ms_each: float
-    """The client's own processor time for each ask; of the sidecar's client, without the sidecar."""
+    """The client's own processor time for each ask, without the sidecar's."""
 
 
 def score(

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 from tests.exchange_process import ExchangeProcess, exchange_process
 
@@ -36,7 +38,8 @@ async def play(
     async with AsyncExitStack() as stack:
         exchange = await _exchange(stack, options, work)
         directory = stack.enter_context(tempfile.TemporaryDirectory())
-        errors = stack.enter_context(tempfile.TemporaryFile())
+        # Not a pipe: nobody reads it while the client plays.
+        errors = Path(directory) / "stderr"
         process = await stack.enter_async_context(_process(errors))
         try:
             await _set_up(process, client, work, size, exchange, directory)
@@ -66,13 +69,17 @@ async def _exchange(stack: AsyncExitStack, options: tuple[str, ...], work: Work)
 
 
 @asynccontextmanager
-async def _process(errors: IO[bytes]) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.side_by_side.one"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=errors,
-    )
+async def _process(errors: Path) -> AsyncIterator[Process]:
+    descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.side_by_side.one"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=descriptor,
+        )
+    finally:
+        os.close(descriptor)
     try:
         yield process
     finally:
@@ -132,9 +139,9 @@ async def _refill(exchange: ExchangeProcess, work: Work) -> None:
         await asyncio.to_thread(exchange.control, "set_inventory", asset=asset, amount=amount)
 
 
-async def _last_words(process: Process, errors: IO[bytes]) -> str:
+async def _last_words(process: Process, errors: Path) -> str:
     if process.returncode is None:
         process.kill()
         await process.wait()
-    errors.seek(0)
-    return errors.read().decode(errors="replace")[-2000:]
+    said = await asyncio.to_thread(errors.read_text, "utf-8", "replace")
+    return said[-2000:]
