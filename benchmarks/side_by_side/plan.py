@@ -11,6 +11,9 @@ APART_S = 12.0
 WAITING = frozenset({"ccxt", "ccxt_retries"})
 """Clients whose own limiter keeps them waiting at every work, for one second a borrow."""
 
+PACED = WAITING | {"recipe", "pyrate"}
+"""Clients that keep themselves waiting between any two borrows of an account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -34,7 +37,7 @@ def groups(clients: Sequence[str], works: Sequence[Work]) -> list[Group]:
             if client in WAITING and len(work.accounts) > 1:
                 # Its limiter wakes up every millisecond for each account: too much beside others.
                 busy_waiting.append(match)
-            elif client in WAITING or work.is_mostly_waiting:
+            elif work.is_mostly_waiting or (client in PACED and len(work.accounts) == 1):
                 waiting.append(match)
             else:
                 alone.append((match,))

@@ -32,7 +32,8 @@ CLIENTS = {
 
 SETTINGS = {
     "embedded": "as it comes, its journal a SQLite file (`synchronous=FULL`)",
-    "sidecar": "the same in another process; the client knows HTTP only, and asks with `?wait=60`",
+    "sidecar": "the same in another process; the client knows HTTP only, and asks with "
+    "`?wait=60` on aiohttp's usual 100 connections",
     "plain_loop": "one signed aiohttp request after the other for each account, and nothing else: "
     "no client of this exchange can be faster, and this one can do nothing when something goes "
     "wrong",

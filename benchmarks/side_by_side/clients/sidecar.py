@@ -35,9 +35,9 @@ async def ready(venue: Venue) -> AsyncIterator[Borrow]:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     numbers = count()
     with stand("sidecar", **order) as running:
-        # One connection each: asking with ?wait= keeps it until the outcome is known.
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        # aiohttp's 100 connections: asking with ?wait= keeps one until the outcome is known, and a
+        # sidecar takes only so many that wait.
+        async with aiohttp.ClientSession(headers=headers) as session:
             url = f"{running.base_url}/v1/submissions"
 
             async def borrow(ask: Ask) -> Told:
