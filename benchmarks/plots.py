@@ -63,7 +63,8 @@ def _burst(burst: Mapping[str, Any], lossy: Mapping[str, Any] | None) -> Figure:
     if lossy:
         _known(axes[0][1], lossy["scores"])
         axes[0][1].set_title("the same, and the connection dies on 5 % of them", loc="left")
-    figure.tight_layout(w_pad=3)
+    figure.legend(loc="lower right", ncols=2, frameon=False)
+    figure.tight_layout(w_pad=3, rect=(0, 0.05, 1, 1))
     return figure
 
 
@@ -102,7 +103,6 @@ def _known(axes: Axes, scores: Sequence[Score]) -> None:
     axes.set_xlim(0, max(8, 2 * most))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"loans, of {scores[0]['asked']} asked for")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False, fontsize=8.5)
     _dress(axes)
 
 
