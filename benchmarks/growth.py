@@ -25,6 +25,8 @@ from scheduler.journal.verify import verify
 from scheduler.simulator import Simulator
 from tests.journal.test_sqlite import fill
 
+from .arguments import sizes
+
 STARTS = 5
 CALLS = 300
 TOGETHER = 64
@@ -125,7 +127,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--entries",
-        type=lambda text: [int(size) for size in text.split(",")],
+        type=sizes,
         default=[1_000, 10_000, 100_000, 1_000_000],
         metavar="N,N,...",
     )

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from benchmarks.arguments import sizes
+
 from .profile import by_module
 
 MANY = 1_000
@@ -139,10 +141,6 @@ def _print(result: Mapping[str, Any]) -> None:
             )
 
 
-def _sizes(text: str) -> list[int]:
-    return [int(size) for size in text.split(",")]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost.cpu",
@@ -153,10 +151,10 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=3_000, help="a measurement (3000)")
     parser.add_argument("--rounds", type=int, default=3, help="of every measurement (3)")
     parser.add_argument(
-        "--accounts", type=_sizes, default=[1, 10, 100, 1_000, 10_000], metavar="N,N,..."
+        "--accounts", type=sizes, default=[1, 10, 100, 1_000, 10_000], metavar="N,N,..."
     )
     parser.add_argument(
-        "--queued", type=_sizes, default=[10, 1_000, 100_000, 1_000_000], metavar="N,N,..."
+        "--queued", type=sizes, default=[10, 1_000, 100_000, 1_000_000], metavar="N,N,..."
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument(

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import tracemalloc
 
+from benchmarks.arguments import sizes
 from scheduler import Account, Scheduler
 
 from .null import NullTransport
@@ -70,7 +71,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--queued",
-        type=lambda text: [int(size) for size in text.split(",")],
+        type=sizes,
         default=[1_000, 10_000, 100_000],
         metavar="N,N,...",
     )

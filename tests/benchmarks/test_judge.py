@@ -78,6 +78,11 @@ def test_what_the_ledger_denies_is_told_wrongly(told: Told) -> None:
     assert (found.confirmed, found.wrong, found.not_known) == (1, 1, 1)
 
 
+def test_nobody_is_confirmed_by_the_loan_of_another() -> None:
+    found = judged([UNKNOWN, confirmed(1)], [booked(1, FIRST)])
+    assert (found.confirmed, found.wrong, found.not_known) == (0, 1, 1)
+
+
 def test_a_transaction_that_failed_is_no_loan() -> None:
     found = judged([confirmed(1), UNKNOWN], [booked(1, FIRST), booked(2, SECOND, "FAILED")])
     assert found.not_known == 0

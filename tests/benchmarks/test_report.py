@@ -1,10 +1,12 @@
 """What the benchmarks' report says of the figures."""
 
+import argparse
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from benchmarks.arguments import sizes
 from benchmarks.cost.cpu import FEW, Measure, planned, summed_up
 from benchmarks.cost.profile import module_of, summed
 from benchmarks.goals import Goal, goals
@@ -143,6 +145,13 @@ def test_a_queue_that_takes_long_to_fill_is_measured_in_fewer_rounds() -> None:
 
     rounds = [[m.size for m in each if m.name == "queued"] for each in planned(Options)]  # type: ignore[arg-type]
     assert rounds == [[10, FEW], [10], [10]]
+
+
+@pytest.mark.parametrize("text", ["", "x", "1,", "0", "10,-1", "1.5"])
+def test_what_is_no_size_is_named(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="whole numbers over 0"):
+        sizes(text)
+    assert sizes("10,1000") == [10, 1000]
 
 
 @pytest.mark.parametrize(
