@@ -45,11 +45,7 @@ def command(part: str, options: argparse.Namespace) -> list[str]:
     arguments = ["-m", PARTS[part]]
     if part in SEEDED:
         arguments += ["--seed", str(options.seed)]
-    if part == "side_by_side":
-        for name in ("work", "clients"):
-            if (chosen := getattr(options, name)) is not None:
-                arguments += [f"--{name}", chosen]
-    return [*arguments, "--json"]
+    return [*arguments, *options.options, "--json"]
 
 
 def measure(part: str, options: argparse.Namespace) -> tuple[Any, dict[str, object]]:
@@ -62,8 +58,14 @@ def measure(part: str, options: argparse.Namespace) -> tuple[Any, dict[str, obje
         "commit": _commit(),
         "load": round(load, 2),
         "took_s": round(time.monotonic() - began_s),
-        "command": " ".join(["python", *asked]),
+        "command": again(part, options),
     }
+
+
+def again(part: str, options: argparse.Namespace) -> str:
+    """What measures a part again, into the report."""
+    own = ["--", *options.options] if options.options else []
+    return " ".join(["python -m benchmarks --only", part, "--seed", str(options.seed), *own])
 
 
 def machine() -> dict[str, object]:
@@ -84,12 +86,19 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str:
-    """Of the checkout that is measured; with a "+" if something in it is not committed."""
-    git = ["git", "-C", str(REPORT.parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    """Of the checkout that is measured; with a "+" if something in it is not committed, the report
+    excepted."""
     try:
-        return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+        commit = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--", ":/", ":(top,exclude)benchmarks/report")
     except (OSError, subprocess.CalledProcessError):
         return "-"
+    return f"{commit}+" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(REPORT.parent), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> int:
@@ -97,18 +106,21 @@ def main() -> int:
         prog="python -m benchmarks",
         description="Run every benchmark and write benchmarks/report/. Takes about 25 minutes on a "
         "machine that does nothing else. What is not measured again stays in the report.",
-        epilog="example: uv run --group bench python -m benchmarks --only side_by_side "
+        epilog="example: uv run --group bench python -m benchmarks --only side_by_side -- "
         "--work burst --clients embedded,sidecar,plain_loop",
     )
     parser.add_argument("--only", choices=[*PARTS], action="append", help="this part; repeatable")
-    parser.add_argument("--work", metavar="A,B,...", help="of side_by_side, these works")
-    parser.add_argument("--clients", metavar="A,B,...", help="of side_by_side, these clients")
     parser.add_argument("--seed", type=int, default=5, help="of what is drawn (5)")
     parser.add_argument("--draw", action="store_true", help="write again from the kept results")
     parser.add_argument(
         "--to", type=Path, default=REPORT, metavar="FOLDER", help="(benchmarks/report)"
     )
+    parser.add_argument(
+        "options", nargs="*", metavar="-- OPTION", help="of the one part that --only names"
+    )
     options = parser.parse_args()
+    if options.options and len(options.only or ()) != 1:
+        parser.error(f"{options.options[0]}: options are those of one part; name it with --only")
     options.to.mkdir(parents=True, exist_ok=True)
     kept = options.to / "results.json"
     results: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}

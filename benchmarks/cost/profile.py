@@ -16,7 +16,8 @@ from .once import MEASURES
 BIAS = (
     "cProfile, which adds about the same to every call of a function: what consists of many small "
     "ones looks dearer than it is, by up to twice, and long loops and C look cheaper. Good for "
-    "finding what to look at, not for saying what it costs. Start and warm-up are in it."
+    "finding what to look at, not for saying what it costs. Start and warm-up are in it; the "
+    "journal's thread is not."
 )
 ROWS = 30
 _PACKAGE = Path(scheduler.__file__).parent
