@@ -168,5 +168,8 @@ def test_a_profile_names_the_module(file: str, module: str) -> None:
 
 def test_a_profile_leaves_waiting_out() -> None:
     waited = ("~", 0, "<method 'poll' of 'select.epoll' objects>")
-    stats = {waited: (1, 1, 9.0, 9.0, {}), ("/a.py", 1, "f"): (2, 2, 1.0, 1.0, {})}
+    stats: dict[tuple[str, int, str], Any] = {
+        waited: (1, 1, 9.0, 9.0, {}),
+        ("/a.py", 1, "f"): (2, 2, 1.0, 1.0, {}),
+    }
     assert summed(stats) == ({"a.py": 1.0}, {"a.py": 2})
