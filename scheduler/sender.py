@@ -138,12 +138,12 @@ class Sender:
         has_nothing = self._is_recovered and not self._lane.queue
         if not (self._is_turn_due or has_nothing):
             self._is_turn_due = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._take_turn)
 
     # Turns
 
-    def _turn(self) -> None:
-        self._is_turn_due = False
+    def turn(self) -> None:
+        """Choose now. Whatever starts begins to run in the next turn of the loop."""
         flights = self._flights
         if flights is None:
             return
@@ -185,9 +185,13 @@ class Sender:
             self._timer.cancel()
         self._timer = self._loop.call_at(at_s, self._on_time)
 
+    def _take_turn(self) -> None:
+        self._is_turn_due = False
+        self.turn()
+
     def _on_time(self) -> None:
         self._timer = None
-        self._turn()
+        self.turn()
 
     async def _recover(self) -> None:
         await self._lane.recover()
