@@ -116,7 +116,7 @@ class Worker:
 
     async def recover(self) -> None:
         """Before anything is sent: charge what still weighs, and settle what was in the air."""
-        now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
+        now_ms, steady_ms = self.clock.both_ms()
         since_ms = now_ms - CHARGED_MAX_MS - self.policy.recv_window_ms
         while True:
             try:
