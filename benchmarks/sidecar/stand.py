@@ -1,15 +1,18 @@
 """The sidecar or the bare forwarder in a process of its own; started by `benchmarks.sidecar`.
 
-Reads what it is to be from standard input, prints where it listens, and stops with its input.
+Reads what it is to be from standard input, prints where it listens, answers each further line with
+the processor time it has used, and stops with its input.
 """
 
 import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +22,21 @@ from scheduler.sidecar import Sidecar, SidecarOptions
 
 STOP_S = 30
 LIFTED = Limits(min_gap_ms=0, uid_weight_per_minute=1500 * 10**9, urgent_reserve=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A process that runs."""
+
+    base_url: str
+    _asked: IO[str]
+    _told: IO[str]
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used, its threads included."""
+        self._asked.write("cpu\n")
+        self._asked.flush()
+        return float(self._told.readline())
 
 
 async def sidecar(order: dict[str, Any]) -> None:
@@ -62,12 +80,13 @@ async def forwarder(order: dict[str, Any]) -> None:
 
 
 async def _until_closed() -> None:
-    await asyncio.to_thread(sys.stdin.read)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(time.process_time(), flush=True)
 
 
 @contextmanager
-def stand(kind: str, **order: Any) -> Iterator[str]:
-    """The base URL of a sidecar or a forwarder that runs meanwhile."""
+def stand(kind: str, **order: Any) -> Iterator[Stand]:
+    """A sidecar or a forwarder that runs meanwhile."""
     command = [sys.executable, "-m", "benchmarks.sidecar.stand"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -78,7 +97,8 @@ def stand(kind: str, **order: Any) -> Iterator[str]:
         process.stdin.write(json.dumps({**order, "stand": kind}) + "\n")
         process.stdin.flush()
         try:
-            yield process.stdout.readline().strip()
+            base_url = process.stdout.readline().strip()
+            yield Stand(base_url, process.stdin, process.stdout)
         finally:
             process.stdin.close()
             try:
