@@ -1,15 +1,19 @@
 """The sidecar or the bare forwarder in a process of its own; started by `benchmarks.sidecar`.
 
-Reads what it is to be from standard input, prints where it listens, and stops with its input.
+Reads what it is to be from standard input, prints where it listens, answers each further line with
+the processor time it has used, and stops with its input.
 """
 
 import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from importlib import import_module
+from typing import IO, Any
 
 import aiohttp
 from aiohttp import web
@@ -62,12 +66,28 @@ async def forwarder(order: dict[str, Any]) -> None:
 
 
 async def _until_closed() -> None:
-    await asyncio.to_thread(sys.stdin.read)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(time.process_time(), flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A sidecar or a forwarder that runs."""
+
+    url: str
+    asks: IO[str]
+    answers: IO[str]
+
+    def cpu_s(self) -> float:
+        """The processor time that its process has used, all threads together."""
+        self.asks.write("cpu\n")
+        self.asks.flush()
+        return float(self.answers.readline())
 
 
 @contextmanager
-def stand(kind: str, **order: Any) -> Iterator[str]:
-    """The base URL of a sidecar or a forwarder that runs meanwhile."""
+def stand(kind: str, **order: Any) -> Iterator[Stand]:
+    """A sidecar or a forwarder that runs meanwhile."""
     command = [sys.executable, "-m", "benchmarks.sidecar.stand"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -78,7 +98,8 @@ def stand(kind: str, **order: Any) -> Iterator[str]:
         process.stdin.write(json.dumps({**order, "stand": kind}) + "\n")
         process.stdin.flush()
         try:
-            yield process.stdout.readline().strip()
+            url = process.stdout.readline().strip()
+            yield Stand(url, process.stdin, process.stdout)
         finally:
             process.stdin.close()
             try:
@@ -89,7 +110,16 @@ def stand(kind: str, **order: Any) -> Iterator[str]:
 
 def main() -> None:
     order = json.loads(sys.stdin.readline())
-    asyncio.run({"sidecar": sidecar, "forwarder": forwarder}[order["stand"]](order))
+    kind = {"sidecar": sidecar, "forwarder": forwarder}[order["stand"]]
+    with asyncio.Runner(loop_factory=_loop_factory(order.get("loop", "asyncio"))) as runner:
+        runner.run(kind(order))
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "asyncio":
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = import_module(name).new_event_loop
+    return factory
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def prepared(venue: Venue) -> Iterator[Venue]:
         "token": TOKEN,
         "is_lifted": False,
     }
-    with stand("sidecar", **order) as base_url:
-        yield replace(venue, base_url=base_url)
+    with stand("sidecar", **order) as running:
+        yield replace(venue, base_url=running.url)
 
 
 async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
