@@ -198,9 +198,9 @@ DEFECTS = (
         name="an attempt is stamped when it is sent",
         file="exchange.py",
         sound="request = binance.borrow_repay_request(attempt, self._credentials)",
-        broken="""from dataclasses import replace
-        stamp, now = str(attempt.timestamp_ms), str(self._clock.now_ms())
-        late = replace(attempt, body=attempt.body.replace(stamp, now))
+        broken="""stamp, now = str(attempt.timestamp_ms), str(self._clock.now_ms())
+        from .model import revised
+        late = revised(attempt, body=attempt.body.replace(stamp, now))
         request = binance.borrow_repay_request(late, self._credentials)""",
         by="http",
         seed=0,
@@ -457,8 +457,8 @@ DEFECTS = (
             flying = [e for e in self.in_air.values() if e.key == key and e.attempt is not None]
             if not flying:
                 return None
-            from dataclasses import replace
-            told = replace(flying[0], state=State.CANCELLED, version=flying[0].version + 1,
+            from .model import revised
+            told = revised(flying[0], state=State.CANCELLED, version=flying[0].version + 1,
                            finished_at_ms=self.clock.now_ms())
             await self.journal.update(told, at_ms=self.clock.now_ms())
             self.shared.watchers.changed(told)
