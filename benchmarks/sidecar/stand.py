@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from scheduler import Account, Limits, Scheduler
+from scheduler.cli.process import spare_the_collector
 from scheduler.sidecar import Sidecar, SidecarOptions
 
 STOP_S = 30
@@ -36,6 +37,7 @@ async def sidecar(order: dict[str, Any]) -> None:
     ) as scheduler:
         front = Sidecar(scheduler, SidecarOptions(listen=("127.0.0.1:0",), token=order["token"]))
         await front.start()
+        spare_the_collector()  # as `serve` does
         try:
             print(front.addresses[0], flush=True)
             await _until_closed()
