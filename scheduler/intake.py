@@ -43,10 +43,14 @@ class Intake:
         CannotStartInTime, AccountStopped, JournalUnavailable; then nothing was kept, except that
         after the last it may have been.
         """
-        accepting = asyncio.ensure_future(self._accept(asked))
+        return await asyncio.shield(self.accepting(asked))
+
+    def accepting(self, asked: Submission) -> "asyncio.Task[tuple[Entry, bool]]":
+        """The same under way, for whoever has to know when it has ended although they left."""
+        accepting = asyncio.get_running_loop().create_task(self._accept(asked))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepting.discard)
-        return await asyncio.shield(accepting)
+        return accepting
 
     async def settle(self) -> None:
         """Wait for what is being taken."""

@@ -293,6 +293,12 @@ class Scheduler:
         self._check_open()
         return await self._intake.accept(asked)
 
+    def accepting(self, asked: Submission) -> "asyncio.Task[tuple[Entry, bool]]":
+        """`accept` under way: the task ends when it is decided, whoever still waits for it, and
+        must not be cancelled. Raises Closed."""
+        self._check_open()
+        return self._intake.accepting(asked)
+
     async def _confirmed(
         self,
         timeout: float | None,

@@ -31,6 +31,9 @@ LIFTED = (
     *("--ip-weight-limit", "1000000000", "--api-weight-limit", "1000000000"),
 )
 SYNCS = 50
+QUIET_SHARE = 0.05
+"""Of a core, over a second: whoever uses no more has nothing to do of its own."""
+QUIET_MAX_S = 60
 
 
 @dataclass(slots=True)
@@ -121,11 +124,22 @@ async def _measure(ways: dict[str, Way], options: argparse.Namespace) -> None:
     """Each round in another order, so that what else the machine does falls on all of them."""
     for way in ways.values():
         await throughput(way.ask, max(options.accounts, options.requests), options.callers)
+    await _quiet([way.stand for way in ways.values() if way.stand is not None])
     order = list(ways.values())
     for _ in range(options.rounds):
         for way in order:
             await way.measure(options.requests, options.callers)
         order.append(order.pop(0))
+
+
+async def _quiet(stands: Sequence[Stand]) -> None:
+    """Until nothing is left of the start: a sidecar has then asked whose keys these are, and seen
+    how long the first records took to show."""
+    for _ in range(QUIET_MAX_S):
+        before_s = sum(each.cpu_s() for each in stands)
+        await asyncio.sleep(1)
+        if sum(each.cpu_s() for each in stands) - before_s < QUIET_SHARE:
+            return
 
 
 def _figures(name: str, way: Way, ways: dict[str, Way]) -> dict[str, Any]:
