@@ -21,10 +21,11 @@ FIRST_LOOK_MS = 200
 """After the reply, doubling."""
 LOOKS_MAX = 9
 LOOK_MAX_MS = 2_000
-"""One that took longer waited for weight, and whether the record showed meanwhile it cannot tell."""
+"""One that took longer waited for weight, and cannot tell whether the record showed meanwhile."""
 AT_ONCE_MAX = 10
 """Measurements at the same time, of all accounts together. After a start each account has one due,
-and a thousand looks at once would keep others waiting for nothing: the next confirmation will do."""
+and a thousand looks at once would spend the audits' weight for minutes: a later confirmation will
+do."""
 ALARM_SHARE = 0.5
 """Of the time that a record is assumed to take at most."""
 

@@ -10,15 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 import aiohttp
 from aiohttp import web
 
 from scheduler import Account, Limits, Scheduler
+from scheduler.cli.logs import configure_logs
 from scheduler.cli.process import spare_the_collector
 from scheduler.sidecar import Sidecar, SidecarOptions
 
@@ -27,6 +29,8 @@ LIFTED = Limits(min_gap_ms=0, uid_weight_per_minute=1500 * 10**9, urgent_reserve
 
 
 async def sidecar(order: dict[str, Any]) -> None:
+    if order.get("log") is not None:
+        configure_logs("info")
     accounts = [
         Account(name, api_key=keys["api_key"], secret=keys["secret"])
         for name, keys in order["accounts"].items()
@@ -91,9 +95,13 @@ class Stand:
 def stand(kind: str, **order: Any) -> Iterator[Stand]:
     """A sidecar or a forwarder that runs meanwhile."""
     command = [sys.executable, "-m", "benchmarks.sidecar.stand"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    log = order.get("log")
+    with (
+        nullcontext() if log is None else Path(log).open("ab") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         # Not as an argument: there are keys in it, and anybody can read a process's arguments.
