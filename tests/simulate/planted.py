@@ -207,19 +207,12 @@ DEFECTS = (
     ),
     Defect(
         name="an attempt is sent before it is durable",
-        file="worker.py",
-        sound="""            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-            answer = await self.exchange.send(attempt)
-""",
-        broken="""            answer = await self.exchange.send(attempt)
-            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-""",
+        file="sender.py",
+        sound="await lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)",
+        broken="""late = lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)
+            self._flights.start(late, name="late")""",
         by="http",
-        seed=3,
+        seed=66,
     ),
     Defect(
         name="the fence is half a second short",
@@ -351,7 +344,7 @@ DEFECTS = (
     ),
     Defect(
         name="429 is ignored",
-        file="worker.py",
+        file="sender.py",
         sound="                ledger.block(steady_ms + until_ms - now_ms)\n",
         broken="",
         by="plain",
@@ -392,11 +385,29 @@ DEFECTS = (
     ),
     Defect(
         name="the lane is free before the outcome is durable",
-        file="worker.py",
-        sound="                after = await self.apply(sent, answer.event)\n",
-        broken="                self._tasks.start_soon(self.apply, sent, answer.event)\n"
-        "                after = sent\n",
+        file="sender.py",
+        sound="""                after = await lane.apply(sent, event)
+                await lane.leftovers.see_to(after)  # nothing of ours may come between
+""",
+        broken="""                self._flights.start(lane.apply(sent, event), name="late")
+""",
         by="http",
+        seed=1,
+    ),
+    Defect(
+        name="what follows is sent although the journal took the outcome alone",
+        file="sender.py",
+        sound="            elif not await lane.apply_with(sent, event, following.step):\n",
+        broken="            elif await lane.apply_with(sent, event, following.step) is None:\n",
+        by="tests/test_journal_failure.py",
+        seed=0,
+    ),
+    Defect(
+        name="what follows a repayment of everything comes before the look at what it left",
+        file="sender.py",
+        sound="if leaves_remnants(flight.sent, lane.policy):",
+        broken="if False:",
+        by="tests/test_sender.py",
         seed=0,
     ),
     Defect(
@@ -417,7 +428,7 @@ DEFECTS = (
         sound="await self.apply(entry, Started())",
         broken="pass",
         by="crashes",
-        seed=13,
+        seed=15,
     ),
     Defect(
         name="a key that is there already is queued again",
@@ -510,11 +521,13 @@ DEFECTS = (
     ),
     Defect(
         name="sends although the journal failed",
-        file="worker.py",
-        sound="""            self.standing.journal_failed(error)
+        file="sender.py",
+        sound="""            lane.standing.journal_failed(error)
             await anyio.sleep(JOURNAL_RETRY_S)
-            kept =""",
-        broken="            return True\n            kept =",
+            await self._take_back(flight)
+            return False
+""",
+        broken="            return True\n",
         by="tests/test_journal_failure.py",
         seed=0,
     ),
