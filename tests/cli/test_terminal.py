@@ -70,9 +70,15 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(
     monkeypatch.setenv("COLUMNS", "60")
     key = "k" * 64
     entry = {
-        **{"key": key, "state": "CONFIRMED", "account": "main", "kind": "BORROW", "asset": "USDT"},
-        **{"requested": "99999999999.12345678", "amount": "99999999999.12345678"},
-        **{"submitted_at_ms": 1_700_000_000_000, "tran_id": 9_100_000_000_001_549},
+        "key": key,
+        "state": "CONFIRMED",
+        "account": "main",
+        "kind": "BORROW",
+        "asset": "USDT",
+        "requested": "99999999999.12345678",
+        "amount": "99999999999.12345678",
+        "submitted_at_ms": 1_700_000_000_000,
+        "tran_id": 9_100_000_000_001_549,
     }
     say({}, listed([entry]), as_json=False)
     (row,) = (line for line in capsys.readouterr().out.splitlines() if key in line)
