@@ -138,12 +138,12 @@ class Sender:
         has_nothing = self._is_recovered and not self._lane.queue
         if not (self._is_turn_due or has_nothing):
             self._is_turn_due = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._take_turn)
 
     # Turns
 
-    def _turn(self) -> None:
-        self._is_turn_due = False
+    def turn(self) -> None:
+        """Choose now. Whatever starts begins to run in the next turn of the loop."""
         flights = self._flights
         if flights is None:
             return
@@ -164,13 +164,13 @@ class Sender:
         if self._is_recovering and not self._is_recovered:
             return None
         while True:
-            now_ms = lane.clock.now_ms()
+            now_ms, steady_ms = lane.clock.both_ms()
             overdue = queue.take_overdue(now_ms)
             if overdue:
                 flights.start(self._expire(overdue), name="expire")
             if not queue:
                 return None
-            choice = queue.take(now_ms, self._headroom(), self.in_air)
+            choice = queue.take(now_ms, self._headroom(steady_ms), self.in_air)
             if choice.entry is None:
                 return choice.wait_ms
             self._launch(choice.entry, flights)
@@ -185,18 +185,21 @@ class Sender:
             self._timer.cancel()
         self._timer = self._loop.call_at(at_s, self._on_time)
 
+    def _take_turn(self) -> None:
+        self._is_turn_due = False
+        self.turn()
+
     def _on_time(self) -> None:
         self._timer = None
-        self._turn()
+        self.turn()
 
     async def _recover(self) -> None:
         await self._lane.recover()
         self._is_recovered = True
         self.poke()
 
-    def _headroom(self) -> Headroom:
+    def _headroom(self, steady_ms: int) -> Headroom:
         lane = self._lane
-        steady_ms = lane.clock.steady_ms()
         headroom = lane.budget.headroom(steady_ms)
         closed_ms = lane.shared.address.wait_ms(steady_ms)
         if not closed_ms:
@@ -269,7 +272,7 @@ class Sender:
         del self.measuring[entry.key]
         if (gap_ms := lane.budget.pace.wait_ms(lane.clock.steady_ms())) > 0:
             await anyio.sleep(gap_ms / 1000)  # another pair's was in between
-        now_ms, steady_ms = lane.clock.now_ms(), lane.clock.steady_ms()
+        now_ms, steady_ms = lane.clock.both_ms()
         is_free = lane.queue.may_start(entry, now_ms) and now_ms < entry.deadline_ms
         if isinstance(found, Measured) and is_free:
             await lane.budget.start_reserved(steady_ms)
@@ -319,7 +322,7 @@ class Sender:
         lane, sent = self._lane, flight.sent
         answer = await lane.exchange.send(flight.attempt)
         event = answer.event
-        now_ms, steady_ms = lane.clock.now_ms(), lane.clock.steady_ms()
+        now_ms, steady_ms = lane.clock.both_ms()
         lane.budget.settle(
             flight.charge, flight.attempt, answer, now_ms=now_ms, steady_ms=steady_ms
         )
@@ -351,7 +354,8 @@ class Sender:
         if leaves_remnants(flight.sent, lane.policy):
             return None
         others = self.in_air.keys() - {flight.attempt.exclusion}
-        entry = lane.queue.take(lane.clock.now_ms(), self._headroom(), others).entry
+        now_ms, steady_ms = lane.clock.both_ms()
+        entry = lane.queue.take(now_ms, self._headroom(steady_ms), others).entry
         if entry is None:
             return None
         if entry.submission.takes_a_look:  # at what the one before it leaves
@@ -415,7 +419,7 @@ class Sender:
             case Refused(disposition=Disposition.LIMITED, is_address_banned=True):
                 pass  # it is the address that waits
             case Refused(disposition=Disposition.LIMITED, retry_after_ms=retry_after_ms):
-                now_ms, steady_ms = clock.now_ms(), clock.steady_ms()
+                now_ms, steady_ms = clock.both_ms()
                 room_ms = ledger.room_ms(steady_ms) if is_counted else None
                 until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row, room_ms)
                 ledger.block(steady_ms + until_ms - now_ms)
@@ -424,11 +428,13 @@ class Sender:
                 ledger.went_through()
 
     def _note_gate(self, entry: Entry, event: Event) -> None:
+        shared = self._lane.shared
         if entry.kind is not Kind.BORROW:
             return
-        shared = self._lane.shared
         if isinstance(event, Refused) and event.disposition is Disposition.STARVED:
             shared.gate.refused(entry, self._lane.clock.now_ms())
+        elif shared.gate.is_short_of_nothing:
+            return
         else:
             shared.gate.ended(entry, was_lent=isinstance(event, Accepted))
         shared.gate_changed()

@@ -46,6 +46,10 @@ from .settler import Settler
 from .shared import Shared
 from .standing import STOPPED, Standing
 
+_IN_DOUBT = frozenset({State.UNKNOWN, State.UNRESOLVED})
+_ABSENT = frozenset({State.NOT_EXECUTED, State.QUEUED})
+_ACKNOWLEDGED = frozenset({State.CONFIRMED, State.ACCEPTED})
+
 _log = logging.getLogger("margin_scheduler")
 
 
@@ -112,7 +116,7 @@ class Worker:
 
     async def recover(self) -> None:
         """Before anything is sent: charge what still weighs, and settle what was in the air."""
-        now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
+        now_ms, steady_ms = self.clock.both_ms()
         since_ms = now_ms - CHARGED_MAX_MS - self.policy.recv_window_ms
         while True:
             try:
@@ -196,9 +200,9 @@ class Worker:
         return key in self.queue or key in settling or (key in flying and not is_landing)
 
     def put(self, entry: Entry) -> None:
-        """Queue a durable entry."""
+        """Queue a durable entry, and let it start at once if it may."""
         self.queue.add(entry)
-        self.poke()
+        self._sender.turn()
 
     # What callers may do
 
@@ -275,10 +279,9 @@ class Worker:
 
     def _tell(self, before: Entry, after: Entry) -> None:
         """Those who check afterwards whether what is said here was right."""
-        was_open = before.state in {State.UNKNOWN, State.UNRESOLVED}
-        if was_open and after.state in {State.NOT_EXECUTED, State.QUEUED}:
+        if before.state in _IN_DOUBT and after.state in _ABSENT:
             self.shared.concluded_absent(past_attempt(before), self.clock.now_ms())
-        if after.state is before.state or after.state not in {State.CONFIRMED, State.ACCEPTED}:
+        if after.state is before.state or after.state not in _ACKNOWLEDGED:
             return
         self.shared.debt_changed(self.name)
         if before.state is State.SENT and after.state is State.CONFIRMED:

@@ -225,8 +225,8 @@ DEFECTS = (
     Defect(
         name="a wider recvWindow is sent than is reckoned with",
         file="binance.py",
-        sound='"recvWindow": str(recv_window_ms),',
-        broken='"recvWindow": "30000",',
+        sound="&recvWindow={recv_window_ms}",
+        broken="&recvWindow=30000",
         by="plain",
         seed=12,
     ),
@@ -297,8 +297,8 @@ DEFECTS = (
     Defect(
         name="amounts pass through float",
         file="binance.py",
-        sound='"amount": format(amount, "f"),',
-        broken='"amount": str(float(amount)),',
+        sound="&amount={amount:f}",
+        broken="&amount={float(amount)}",
         by="plain",
         seed=0,
     ),
@@ -428,7 +428,7 @@ DEFECTS = (
         sound="await self.apply(entry, Started())",
         broken="pass",
         by="crashes",
-        seed=15,
+        seed=31,
     ),
     Defect(
         name="a key that is there already is queued again",
@@ -452,8 +452,8 @@ DEFECTS = (
     Defect(
         name="a caller's cancel undoes what is being taken",
         file="intake.py",
-        sound="return await asyncio.shield(accepting)",
-        broken="return await accepting",
+        sound="finishing = asyncio.ensure_future(self._finish(asked))",
+        broken="finishing = asyncio.ensure_future(asyncio.sleep(0))",
         by="tests/test_scheduler.py::test_a_caller_cancelled_while_it_submits_does_not_undo_it",
         seed=0,
     ),

@@ -138,9 +138,8 @@ class Desk:
         if orphan is not None:
             stay.pending = orphan.releasing
             await asyncio.wait([orphan.releasing], timeout=stay.left_s)
+        stay.pending = self._start(self._scheduler.accept(asked))
         try:
-            stay.pending = self._scheduler.accepting(asked)
-            stay.pending.add_done_callback(self._over)
             _, stay.is_replayed = await asyncio.shield(stay.pending)
         except JournalUnavailable:  # it may have been kept, and then it will run
             raise
