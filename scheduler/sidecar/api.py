@@ -86,7 +86,8 @@ class Api:
         """Take nothing new, and let nobody wait any longer."""
         self._is_draining = True
         for wait in tuple(self._waits):
-            wait.reschedule(0)  # which is over
+            if not wait.expired():
+                wait.reschedule(0)  # which is over
         self._stream.close()
 
     def close(self) -> None:
