@@ -1,6 +1,6 @@
 """A configuration file as tables of the right types, before anything is made of them.
 
-Every fault is one line that begins with the setting: `accounts.main.uid: must be int, not str`.
+Every fault is one line that begins with the setting: `journal.url: must be a string, not a table`.
 """
 
 import difflib
@@ -197,8 +197,7 @@ def _fault(message: str, kind: type[Any], where: str) -> ConfigurationError:
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
         return _unknown(f"{setting}.{unknown[1]}", unknown[1], list(get_type_hints(kind)))
     if wrong := re.fullmatch(r"Expected `([^`]+)`, got `(.+)`", what):
-        expected = wrong[1].removesuffix(" | null").replace("object", "a table")
-        return ConfigurationError(f"{setting}: must be {expected}, not {wrong[2]}")
+        return ConfigurationError(f"{setting}: must be {_word(wrong[1])}, not {_word(wrong[2])}")
     if bound := re.fullmatch(r"Expected `[^`]+` ([<>]=?) (.+)", what):
         word = {">": "over", ">=": "at least", "<": "under", "<=": "at most"}[bound[1]]
         return ConfigurationError(f"{setting}: must be {word} {bound[2].removesuffix('.0')}")
@@ -206,6 +205,23 @@ def _fault(message: str, kind: type[Any], where: str) -> ConfigurationError:
         choices = get_args(get_type_hints(kind)[path.strip(".`")])
         return ConfigurationError(f"{setting}: must be {' or '.join(choices)}")
     return ConfigurationError(f"{setting}: is not of the right form")
+
+
+def _word(kinds: str) -> str:
+    """How people who write TOML call them."""
+    return " or ".join(
+        _WORDS.get(kind, kind) for kind in kinds.removesuffix(" | null").split(" | ")
+    )
+
+
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "a table",
+    "str": "a string",
+}
 
 
 def _unknown(setting: str, name: str, known: Any) -> ConfigurationError:

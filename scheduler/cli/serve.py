@@ -26,6 +26,7 @@ from .help import examples
 from .logs import LEVELS, configure_logs
 from .notify import READY, STOPPING, notify
 from .output import say_json
+from .process import run, spare_the_collector
 from .signals import stop_signals
 
 EXAMPLES = examples(
@@ -114,7 +115,7 @@ def serve(
         configure_logs(log_level)
         listens_at = PORT if port is None else port
         with _simulation(listens_at, has_traffic=demo_traffic, as_json=as_json) as setting:
-            asyncio.run(_serve(setting))
+            run(_serve(setting))
         return
     if demo_traffic:
         raise Failed("--demo-traffic: is for --simulate; nothing else is played with")
@@ -125,7 +126,7 @@ def serve(
         raise Failed(f"--config: is missing, and so is {VARIABLE}; or try --simulate")
     setting = _configured(read_configuration(path), as_json=as_json)
     configure_logs(log_level)
-    asyncio.run(_serve(setting))
+    run(_serve(setting))
 
 
 def _configured(configuration: Configuration, *, as_json: bool) -> Setting:
@@ -181,6 +182,7 @@ def _simulation(port: int, *, has_traffic: bool, as_json: bool) -> Iterator[Sett
 async def _serve(setting: Setting) -> None:
     with stop_signals() as stopping:
         async with _exchange(setting), _running(setting) as addresses, _traffic(setting):
+            spare_the_collector()
             _say_ready(setting, addresses)
             notify(READY)
             await _first(stopping.wait(), setting.scheduler.ended())

@@ -76,6 +76,9 @@ class Read:
         return {sample.labels[label]: sample.value for sample in named}
 
 
+ACCOUNT = "/sapi/v1/margin/account"
+
+
 @asynccontextmanager
 async def measured(
     sim: Simulator, names: tuple[str, ...] = ("main",), **options: Any
@@ -146,7 +149,11 @@ async def test_an_attempt_before_the_look_that_settled_it_is_counted_once() -> N
         sim.set_debt("main", "USDT", "10")
         sim.fail_next(-3015)
         entry = await scheduler.submit("main", "REPAY", "USDT", "all")
-        sim.fail_next("lost_before", path="GET /sapi/v1/margin/account")
+        for _ in range(1_000):  # until the first look was taken
+            if any(arrival.path == ACCOUNT for arrival in sim.ledger.arrivals):
+                break
+            await anyio.sleep(0.0001)
+        sim.fail_next("lost_before", path=f"GET {ACCOUNT}")  # the look after the refusal
         await anyio.sleep(0.3)
         sim.set_debt("main", "USDT", "0")
         ended = await scheduler.wait(entry.key)
