@@ -34,6 +34,7 @@ TICK_S = 1.0
 """Between two looks at the board; what is asked of this scheduler is seen at least as often."""
 HINT_GAP_S = 0.02
 """Between two looks, or two hints, however much changes."""
+NAME_MAX = 100
 FREE_TICKS_MAX = 5
 """A lane that nobody has taken for so many ticks is taken beyond the share."""
 
@@ -47,7 +48,7 @@ class LaneOptions:
     """How a scheduler shares its accounts with others on the same journal."""
 
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    """What others see as the owner's name."""
+    """What others see as the owner's name: 1 to 100 characters that can be printed."""
     pinned: frozenset[str] = frozenset()
     """Accounts that nobody else is to run while this scheduler lives."""
     lease_s: float = 5.0
@@ -55,8 +56,10 @@ class LaneOptions:
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError."""
-        if not self.name:
-            raise ConfigurationError("lanes.name: must not be empty")
+        if not 1 <= len(self.name) <= NAME_MAX or not self.name.isprintable():
+            raise ConfigurationError(
+                f"lanes.name: must be 1 to {NAME_MAX} characters that can be printed"
+            )
         if not 3 * TICK_S <= self.lease_s <= 600:
             raise ConfigurationError(
                 f"lanes.lease_s: must be {3 * TICK_S:.0f} to 600, not {self.lease_s}"

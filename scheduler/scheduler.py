@@ -122,6 +122,7 @@ class Scheduler:
             limits=settings.limits,
             transport=transport,
             on_change=on_change,
+            lanes=settings.lanes,
         )
 
     # Life

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -76,6 +77,12 @@ def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         ("postgresql://me:hunter2@[::1/db", "cannot be read"),
         ("postgresql://me:hunter2@host:port/db", "cannot be read"),
         ("postgresql://me:hunter2@host/db?schema=A-b", "schema must be"),
+        ("postgresql://me:hunter2@host/db?lock_timeout=99", "lock_timeout must be 100 to 5000 mil"),
+        ("postgresql://me:hunter2@host/db?lock_timeout=5001", "lock_timeout must be 100 to 5000"),
+        ("postgresql://me:hunter2@host/db?statement_timeout=-1", "statement_timeout must be 100"),
+        ("postgresql://me:hunter2@host/db?statement_timeout=", "statement_timeout must be 100 to"),
+        ("postgresql://me:hunter2@host/db?synchronous_commit=off", "'synchronous_commit' is no op"),
+        ("postgresql://me@host/db?passwort=hunter2", "'passwort' is no option"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, said: str) -> None:
@@ -90,6 +97,35 @@ def test_a_password_is_in_no_repr() -> None:
     assert "cret" not in repr(found)
     assert "schema" not in found.dsn
     assert found.said(ValueError("with s&cret or s%26cret")) == "with ... or ..."
+    named = server_of("postgresql://host/db?password=hunter2&sslpassword=hunter3")
+    assert "hunter" not in repr(named)
+    assert named.said(ValueError("hunter2, hunter3")) == "..., ..."
+
+
+async def test_a_statement_and_a_lock_take_only_so_long(postgres: PostgresServer) -> None:
+    url = f"{postgres.url()}&statement_timeout=2500&lock_timeout=150"
+    async with opened(url) as journal:
+        shown = [
+            await journal.fetch(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")
+        ]
+        assert [rows[0][0] for rows in shown] == ["2500ms", "150ms"]
+        other = await journal.server.connect()
+        try:
+            async with other.transaction():
+                await other.execute("LOCK TABLE entries")
+                with pytest.raises(JournalUnavailable, match="lock timeout"):
+                    await journal.add(new("a"))
+        finally:
+            await other.close()
+        assert (await journal.add(new("a"))).key == "a"
+
+
+async def test_without_a_word_the_times_are_the_longest(postgres: PostgresServer) -> None:
+    async with opened(postgres.url()) as journal:
+        shown = [
+            await journal.fetch(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")
+        ]
+        assert [rows[0][0] for rows in shown] == ["10s", "5s"]
 
 
 async def test_a_wrong_password_is_refused_without_it(postgres: PostgresServer) -> None:
@@ -142,9 +178,12 @@ async def test_many_that_come_at_once_make_the_tables_once(postgres: PostgresSer
 async def test_a_commit_is_durable_whatever_the_server_does_by_default(
     postgres: PostgresServer,
 ) -> None:
-    async with opened(f"{postgres.url()}&synchronous_commit=off") as journal:
-        connection = await journal._ready()
-        assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    journal = PostgresJournal(postgres.url())
+    journal.server = replace(journal.server, settings={"synchronous_commit": "off"})
+    await journal.open()
+    connection = await journal._ready()
+    assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    await journal.aclose()
 
 
 @pytest.mark.parametrize("words", ["", "plain", "a\\b", "\0", "\\0", "\\\\0\0", "\\\n"])
