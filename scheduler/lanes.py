@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -125,6 +126,23 @@ def decide(
     return Moves(lost, tuple(take), tuple(give_up))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneStatus:
+    """Who runs an account, as one scheduler sees it: by itself at once, of others at its last look
+    at the board."""
+
+    account: str
+    owner: str | None
+    """The name of the scheduler that runs it; None: nobody whose lease runs."""
+    is_here: bool
+    epoch: int
+    """Grows whenever the owner changes; 0: nobody ever ran it."""
+    taken_free: int
+    """How often it was taken here when nobody had it."""
+    taken_lost: int
+    """How often it was taken here because its owner's lease had run out."""
+
+
 class Host(Protocol):
     """What runs the accounts' workers."""
 
@@ -162,6 +180,7 @@ class LaneKeeper:
         self._free_ticks: dict[str, int] = {}
         self._moving: set[str] = set()
         self._is_leaving = False
+        self._taken: Counter[tuple[str, bool]] = Counter()
         self.board = Board({}, ())
         """As it was at the last look."""
         if unknown := options.pinned - self._accounts:
@@ -208,6 +227,24 @@ class LaneKeeper:
         if len(self.board.peers) > 1:
             self.hint()
 
+    def status(self) -> tuple[LaneStatus, ...]:
+        """Every configured account's lane, in order of their names."""
+        return tuple(self._status(account) for account in sorted(self._accounts))
+
+    def _status(self, account: str) -> LaneStatus:
+        row, here = self.board.lanes.get(account), self.lanes.epochs.get(account)
+        others = row.owner_name if row is not None and row.is_live else None
+        if row is not None and row.owner == self.lanes.me:
+            others = None  # it is on its way here, or from here
+        return LaneStatus(
+            account=account,
+            owner=self._options.name if here is not None else others,
+            is_here=here is not None,
+            epoch=max(here or 0, 0 if row is None else row.epoch),
+            taken_free=self._taken[account, False],
+            taken_lost=self._taken[account, True],
+        )
+
     # Keeping the share
 
     async def _tick(self, tasks: TaskGroup) -> None:
@@ -244,9 +281,11 @@ class LaneKeeper:
             self._moving.discard(account)
 
     async def _take(self, account: str) -> None:
+        row = self.board.lanes.get(account)
         epoch = await self.lanes.take(account)
         if epoch is None:
             return
+        self._taken[account, row is not None and row.owner not in {None, self.lanes.me}] += 1
         # From here on nothing is written at an earlier epoch: what is read now is what there is.
         entries = await self.lanes.unfinished_of(account)
         known = marks.read(account, await self._journal.marks())

@@ -3,6 +3,7 @@
 import anyio
 
 from . import lifecycle, marks
+from .account_queue import HoldState
 from .budget import CHARGED_MAX_MS, Budget
 from .clock import Clock, loop_s
 from .errors import AccountStopped, QueueFull
@@ -11,8 +12,10 @@ from .journal.lanes import SharedJournal
 from .journal.protocol import StaleVersion
 from .lanes import LaneKeeper
 from .lifecycle import UNDECIDED
+from .marks import Marks
 from .model import Entry, Priority, Quote, State
 from .policy import Limits, Policy
+from .standing import PAUSED, STOPPED
 from .status import AccountStatus
 
 HEARD_MAX_S = 10.0
@@ -85,7 +88,8 @@ class Remote:
         return Quote(starts_at_ms=self._clock.now_ms(), ahead=ahead)
 
     async def status(self, account: str) -> AccountStatus:
-        """What the journal says of the account. Pace and holds are known to its owner alone."""
+        """What the journal says of the account. Its pace, and holds that end by themselves, are
+        known to its owner alone."""
         now_ms, steady_ms = self._clock.now_ms(), self._clock.steady_ms()
         entries = await self._lanes.unfinished_of(account)
         known = marks.read(account, await self._journal.marks())
@@ -111,7 +115,7 @@ class Remote:
             weight_reserved=self._limits.urgent_reserve * self._limits.request_weight,
             weight_left=budget.ledger.left(steady_ms),
             gap_ms=self._limits.min_gap_ms,
-            holds=(),
+            holds=_holds(known),
             next_start=Quote(starts_at_ms=now_ms, ahead=len(queued)),
             stopped=known.stopped,
             is_exclusive=not known.is_shared,
@@ -137,3 +141,8 @@ class Remote:
         until_s = loop_s() + HEARD_MAX_S
         while loop_s() < until_s and await self._lanes.is_open(asked):  # noqa: ASYNC110  it is far
             await anyio.sleep(HEARD_POLL_S)
+
+
+def _holds(known: Marks) -> tuple[HoldState, ...]:
+    causes = ((PAUSED, known.is_paused), (STOPPED, known.stopped is not None))
+    return tuple(HoldState(cause, None, None) for cause, is_on in causes if is_on)

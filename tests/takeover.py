@@ -199,7 +199,7 @@ async def owners(world: World) -> dict[str, str]:
     """Which host's each account is, whether or not that host lives."""
     sql = "SELECT account, schedulers.name FROM lanes JOIN schedulers ON id = owner"
     async with _looking(world) as connection:
-        return dict(await connection.fetch(sql))
+        return {row["account"]: row["name"] for row in await connection.fetch(sql)}
 
 
 async def first_sent(world: World, keys: list[str]) -> dict[str, int]:
@@ -211,7 +211,8 @@ async def first_sent(world: World, keys: list[str]) -> dict[str, int]:
     until_s = time.monotonic() + GOES_ON_MAX_S
     async with _looking(world) as connection:
         while True:
-            sent = dict(await connection.fetch(sql, keys))
+            rows = await connection.fetch(sql, keys)
+            sent = {row["key"]: row["timestamp_ms"] for row in rows}
             if len(sent) == len(keys) or time.monotonic() > until_s:
                 return sent
             await asyncio.sleep(0.1)

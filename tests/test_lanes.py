@@ -20,7 +20,7 @@ from scheduler import (
 from scheduler.events import Accepted
 from scheduler.journal.lanes import Board, LaneRow, Peer, SharedJournal
 from scheduler.journal.postgres import PostgresJournal
-from scheduler.lanes import FREE_TICKS_MAX, Moves, decide
+from scheduler.lanes import FREE_TICKS_MAX, TICK_S, Moves, decide
 from scheduler.simulator import Simulator
 
 from .journal.shared_memory import Database, HostJournal
@@ -284,6 +284,29 @@ async def test_status_names_the_owner_and_the_epoch_on_every_host(hosts: Hosts) 
             assert [status.owner for status in seen] == [owner, owner]
             assert seen[0].epoch == seen[1].epoch
             assert seen[0].weight_limit == seen[1].weight_limit
+
+
+async def test_status_tells_of_a_pause_on_every_host(hosts: Hosts) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        for account in ACCOUNTS:
+            await one.pause(account)
+            seen = [await host.status(account) for host in (one, two)]
+            assert [[hold.cause for hold in status.holds] for status in seen] == [["paused"]] * 2
+
+
+async def test_the_overview_tells_who_runs_every_account(hosts: Hosts) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        await anyio.sleep(2 * TICK_S)  # until each has looked at the board once more
+        for host, name, other in ((one, "one", "two"), (two, "two", "one")):
+            overview = host.overview()
+            assert overview.schedulers == 2
+            assert [lane.account for lane in overview.lanes] == sorted(ACCOUNTS)
+            for lane in overview.lanes:
+                assert lane.is_here is (lane.account in owned(host))
+                assert lane.owner == (name if lane.is_here else other)
+                assert lane.epoch == (await host.status(lane.account)).epoch
+                assert lane.taken_free >= lane.is_here
+                assert lane.taken_lost == 0
 
 
 async def test_whoever_leaves_hands_its_lanes_over_at_once(hosts: Hosts) -> None:
