@@ -24,7 +24,7 @@ from .events import Event
 from .exchange import Exchange
 from .gatekeeper import Gatekeeper
 from .inquiry import Inquiry
-from .inventory import InventoryGate
+from .inventory import InventoryGate, Refusal
 from .journal import Journal
 from .journal.lanes import SharedJournal
 from .lanes import LaneKeeper, LaneOptions
@@ -102,13 +102,15 @@ class Engine:
         self._clock_is_set = asyncio.Event()
         self._stopped: set[str] = set()
         self._gate = InventoryGate(policy)
-        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.owned)
+        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.owned, self._on_refused)
         self._auditor = Auditor(journal, self.clock, self.owned)
         self._lanes: dict[str, Lane] = {}
         self.keeper: LaneKeeper | None = None
         """Where the journal is shared: then accounts are run only while their lanes are ours."""
         if shared is not None:
-            self.keeper = LaneKeeper(shared, accounts, lanes or LaneOptions(), self, watchers)
+            options = lanes or LaneOptions()
+            heard = self._gatekeeper.heard
+            self.keeper = LaneKeeper(shared, accounts, options, self, watchers, heard)
             watchers.on_settled = self.keeper.settled
         self._probe = VisibilityProbe(self.clock)
         self.looking: Running = set()
@@ -389,6 +391,10 @@ class Engine:
         if self.keeper is not None:
             now_ms = self.clock.now_ms()
             self.tasks.start_soon(self.keeper.came_late, sent, event, now_ms, name="late answer")
+
+    def _on_refused(self, refusal: Refusal) -> None:
+        if self.keeper is not None:
+            self.keeper.tell_refusal(refusal)
 
     async def _ask_status(self) -> bool:
         reply = await self._reader.read_now(

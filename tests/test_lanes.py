@@ -309,6 +309,42 @@ async def test_the_overview_tells_who_runs_every_account(hosts: Hosts) -> None:
                 assert lane.taken_lost == 0
 
 
+async def test_what_one_host_was_refused_for_want_of_inventory_the_others_do_not_try(
+    hosts: Hosts,
+) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        hosts.simulator.set_inventory("BTC", "0")
+        first, second = owned(one)[0], owned(two)[0]
+        await one.submit(first, "BORROW", "BTC", "1", key="first")
+        async with asyncio.timeout(30):
+            while not any(a.code == -3045 for a in hosts.simulator.ledger.arrivals):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            while ("BTC", False) not in two._engine._gate.shortages():  # noqa: ASYNC110  from afar
+                await anyio.sleep(0.01)
+        await two.submit(second, "BORROW", "BTC", "1", key="second")
+        assert (await two.borrow(second, "USDT", "1")).state is State.CONFIRMED  # is not starved
+        assert (await two.wait("second", timeout=5)).attempts == 0
+        assert [h.asset for h in (await two.status(second)).holds] == ["BTC"]
+        hosts.simulator.set_inventory("BTC", "2")
+        async with asyncio.timeout(60):
+            ended = [await one.wait("first"), await two.wait("second")]
+        assert [entry.state for entry in ended] == [State.CONFIRMED] * 2
+        assert ended[1].attempts == 1
+
+
+async def test_a_host_that_starts_knows_what_others_were_just_refused(hosts: Hosts) -> None:
+    hosts.simulator.set_inventory("BTC", "0")
+    async with hosts.running("one") as (one,):
+        await one.submit("a0", "BORROW", "BTC", "1", key="first", send_within=1)
+        assert (await one.wait("first")).code == -3045
+    spent = len(hosts.simulator.ledger.arrivals)
+    async with hosts.running("two") as (two,):
+        await two.submit("a1", "BORROW", "BTC", "1", key="second")
+        assert (await two.wait("second", timeout=3)).attempts == 0
+    borrows = [a for a in hosts.simulator.ledger.arrivals[spent:] if a.weight == 1_500]
+    assert borrows == []
+
+
 async def test_whoever_leaves_hands_its_lanes_over_at_once(hosts: Hosts) -> None:
     async with hosts.running("one", "two") as (one, two):
         waiting = asyncio.gather(*(one.borrow(account, "USDT", "1") for account in ACCOUNTS))
