@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ COPY_TIMEOUT_S = 600.0
 """For one batch of rows of a journal that is copied."""
 CLOSE_TIMEOUT_S = 2.0
 
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+"""Options that name one."""
 TIMEOUT_MIN_MS = 100
 OWN_OPTIONS = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS}
 """What a URL may say besides what is the driver's: times in milliseconds, at most these, which are
@@ -84,9 +87,14 @@ class Server:
     """Passwords that the URL holds."""
     settings: Mapping[str, str]
     """Of this journal's connections, besides those that all have."""
+    files: Mapping[str, str]
+    """Those that have to be there, by the option that names them."""
 
     async def connect(self) -> Any:
         """A connection of its own. Raises ConfigurationError or JournalUnavailable."""
+        for name, path in self.files.items():
+            if not os.access(path, os.R_OK):
+                raise ConfigurationError(f"{self.where}: {name}: {path} cannot be read")
         try:
             connection = await asyncpg.connect(
                 self.dsn,
@@ -164,7 +172,8 @@ def server(url: str) -> Server:
         where += f"?schema={schema}"
     dsn = urlunsplit(parts._replace(query=urlencode(options)))
     said = {password, options.get("password", ""), options.get("sslpassword", "")}
-    return Server(dsn, schema, where, frozenset(said - {""}), timeouts)
+    files = {name: options[name] for name in FILES if name in options}
+    return Server(dsn, schema, where, frozenset(said - {""}), timeouts, files)
 
 
 def _timeout(name: str, given: str | None) -> str:

@@ -1,14 +1,23 @@
 """What a PostgreSQL journal does besides what every journal does."""
 
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal import open_journal
@@ -145,6 +154,71 @@ async def test_a_server_that_does_not_speak_tls_is_not_spoken_to_without(
 ) -> None:
     with pytest.raises((ConfigurationError, JournalUnavailable), match="SSL"):
         await PostgresJournal(f"{postgres.url()}&sslmode=require").open()
+
+
+def _signed(folder: Path, name: str, ip: str) -> tuple[Path, ssl.SSLContext]:
+    """A certificate that is its own authority, for an address, and a server that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now, address = datetime.now(UTC), x509.IPAddress(ip_address(ip))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    shown, secret = folder / f"{name}.pem", folder / f"{name}.key"
+    shown.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown, secret)
+    return shown, context
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted", "mode", "refusal"),
+    [
+        ("right", "right", "verify-full", None),
+        ("right", "right", "verify-ca", None),
+        ("right", "", "require", None),
+        ("right", "wrong", "verify-full", "certificate verify failed"),
+        ("right", "wrong", "verify-ca", "certificate verify failed"),
+        ("elsewhere", "elsewhere", "verify-full", "IP address mismatch"),
+        ("elsewhere", "elsewhere", "verify-ca", None),
+        ("right", "none", "verify-full", "sslrootcert: .*none.pem cannot be read"),
+    ],
+)
+async def test_the_url_says_what_the_server_has_to_prove(
+    postgres: PostgresServer,
+    tmp_path: Path,
+    shown: str,
+    trusted: str,
+    mode: str,
+    refusal: str | None,
+) -> None:
+    addresses = {"right": "127.0.0.1", "wrong": "127.0.0.1", "elsewhere": "127.0.0.2"}
+    contexts = {name: _signed(tmp_path, name, ip)[1] for name, ip in addresses.items()}
+    url = postgres.url()
+    async with proxy(urlsplit(url).port or 5432) as network:
+        network.tls = contexts[shown]
+        url = f"{postgres.through(url, network.port)}&sslmode={mode}"
+        if trusted:
+            url += f"&sslrootcert={tmp_path}/{trusted}.pem"
+        if refusal is None:
+            async with opened(url) as journal:
+                connection = await journal._ready()
+                assert connection._transport.get_extra_info("ssl_object") is not None
+                assert (await journal.add(new("a"))).key == "a"
+        else:
+            with pytest.raises((ConfigurationError, JournalUnavailable), match=refusal) as caught:
+                await PostgresJournal(url).open()
+            assert PASSWORD not in str(caught.value)
 
 
 async def test_a_newer_schema_is_refused(postgres: PostgresServer) -> None:
