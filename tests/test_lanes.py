@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 import anyio
 import pytest
@@ -24,6 +23,7 @@ from scheduler.events import Accepted
 from scheduler.journal.lanes import Board, LaneRow, Peer, SharedJournal
 from scheduler.journal.postgres import PostgresJournal
 from scheduler.lanes import FREE_TICKS_MAX, TICK_S, Moves, decide
+from scheduler.model import revised
 from scheduler.simulator import Simulator
 from scheduler.transport import Transport
 from scheduler.wire import HttpReply, HttpRequest
@@ -313,7 +313,7 @@ async def test_what_moves_while_it_is_taken_back_elsewhere_is_looked_at_again(
         await one.pause(account)
         entry = await one.submit(account, "BORROW", "USDT", "1", key="k")
         assert one._remote is not None
-        cancelled = await one._remote.cancel(replace(entry, version=entry.version - 1))
+        cancelled = await one._remote.cancel(revised(entry, version=entry.version - 1))
         assert cancelled is not None
         assert (await one.get("k")).state is State.CANCELLED
 

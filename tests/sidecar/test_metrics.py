@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -14,7 +13,7 @@ from scheduler import Entry, JournalUnavailable, Scheduler, SchedulerError, Stat
 from scheduler.journal.lanes import Peer
 from scheduler.journal.memory import MemoryJournal
 from scheduler.lanes import TICK_S
-from scheduler.model import Alarm, Answer, Kind, Outcome
+from scheduler.model import Alarm, Answer, Kind, Outcome, revised
 from scheduler.sidecar.metrics import Metrics
 from scheduler.simulator import Simulator
 from scheduler.status import Overview
@@ -429,7 +428,7 @@ class Told:
 def refused(state: State, code: int, outcome: Outcome = Outcome.ANSWERED) -> Entry:
     tried = attempt(outcome=outcome, ended_at_ms=NOW_MS + 100)
     answer = Answer(code=code, name="", message="")
-    return replace(entry(state), attempt=tried, attempts=1, version=3, answer=answer)
+    return revised(entry(state), attempt=tried, attempts=1, version=3, answer=answer)
 
 
 @pytest.mark.parametrize(
