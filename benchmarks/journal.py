@@ -122,14 +122,15 @@ async def postgres(arguments: argparse.Namespace) -> None:
     """The same on PostgreSQL, with the time from a call until its submission is durable."""
     for callers in arguments.callers:
         turns = [
-            await _turn(arguments.postgres, arguments.n, callers) for _ in range(arguments.turns)
+            await postgres_turn(arguments.postgres, arguments.n, callers)
+            for _ in range(arguments.turns)
         ]
         plain, ours = (
             statistics.median(rate for rate, _ in results)
             for results in ([turn[0] for turn in turns], [turn[1] for turn in turns])
         )
         waits = [[w for turn in turns for w in turn[which][1]] for which in (0, 1)]
-        (plain_p50, plain_p99), (our_p50, our_p99) = map(_percentiles, waits)
+        (plain_p50, plain_p99), (our_p50, our_p99) = map(percentiles, waits)
         print(
             f"{ours / plain:5.2f} x plain  {ours:8,.0f}/s  p50 {our_p50:6.2f} ms"
             f"  p99 {our_p99:6.2f} ms  {callers:4d} callers"
@@ -145,7 +146,8 @@ Result = tuple[float, list[float]]
 """Submissions a second, and how many milliseconds each took."""
 
 
-async def _turn(url: str, n: int, callers: int) -> tuple[Result, Result]:
+async def postgres_turn(url: str, n: int, callers: int) -> tuple[Result, Result]:
+    """Plain inserts, and then the journal: each rate and the waits."""
     schema = f"benchmark_{secrets.token_hex(4)}"
     separator = "&" if urlsplit(url).query else "?"
     settings = {"search_path": schema}
@@ -189,7 +191,7 @@ async def _measured(write: Callable[[Entry], Awaitable[object]], n: int, callers
     return n / (time.perf_counter() - began), waits
 
 
-def _percentiles(waits: list[float]) -> tuple[float, float]:
+def percentiles(waits: list[float]) -> tuple[float, float]:
     cuts = statistics.quantiles(waits, n=100)
     return cuts[49], cuts[98]
 
