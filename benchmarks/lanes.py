@@ -14,7 +14,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from scheduler.lanes import LaneStatus
 from tests.exchange_process import ExchangeProcess, exchange_process
 from tests.postgres import PostgresServer, running
 
-from .journal import percentiles, postgres_turn
+from .journal import percentiles, postgres_rows
 
 READY_S = 120.0
 RUN_S = 600.0
@@ -188,32 +187,6 @@ def _busy_s() -> float:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
-async def durable(options: argparse.Namespace, url: str) -> list[dict[str, Any]]:
-    """The journal beside plain inserts, by how many submit at once."""
-    rows = []
-    for callers in options.callers:
-        turns = [await postgres_turn(url, options.n, callers) for _ in range(options.turns)]
-        row: dict[str, Any] = {"callers": callers}
-        for which, name in enumerate(("plain", "journal")):
-            waits = percentiles([wait for turn in turns for wait in turn[which][1]])
-            row |= {
-                f"{name}_a_second": round(statistics.median(t[which][0] for t in turns), 1),
-                f"{name}_p50_ms": round(waits[0], 2),
-                f"{name}_p99_ms": round(waits[1], 2),
-            }
-        row["of_plain"] = round(row["journal_a_second"] / row["plain_a_second"], 3)
-        rows.append(row)
-        if not options.json:
-            print(
-                f"{row['of_plain']:5.2f} of plain  {row['journal_a_second']:8,.0f}/s"
-                f"  p50 {row['journal_p50_ms']:6.2f} ms  p99 {row['journal_p99_ms']:6.2f} ms"
-                f"  {callers:4d} callers;  plain {row['plain_a_second']:8,.0f}/s"
-                f"  p50 {row['plain_p50_ms']:6.2f} ms  p99 {row['plain_p99_ms']:6.2f} ms",
-                flush=True,
-            )
-    return rows
-
-
 def spread(options: argparse.Namespace, postgres: PostgresServer) -> list[dict[str, Any]]:
     """The same work over ever more processes."""
     rows: list[dict[str, Any]] = []
@@ -257,10 +230,15 @@ def main() -> int:
     if max(options.processes) > options.accounts:
         parser.error("--processes: there must be an account for each")
     with running() as postgres:
-        durable_rows = asyncio.run(durable(options, postgres.base_url))
-        hosts_rows = spread(options, postgres)
+        durable = asyncio.run(
+            postgres_rows(
+                *(postgres.base_url, options.callers, options.n, options.turns),
+                show=not options.json,
+            )
+        )
+        hosts = spread(options, postgres)
     if options.json:
-        print(json.dumps({"durable": durable_rows, "hosts": hosts_rows}))
+        print(json.dumps({"durable": durable, "hosts": hosts}))
     return 0
 
 

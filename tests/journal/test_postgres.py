@@ -23,7 +23,7 @@ from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal import open_journal
 from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.postgres_codec import escaped, unescaped
-from scheduler.journal.postgres_schema import STEPS
+from scheduler.journal.postgres_schema import STEPS, migrate
 from scheduler.journal.postgres_server import server as server_of
 from scheduler.journal.protocol import AlreadyInAir, StaleVersion
 
@@ -227,6 +227,27 @@ async def test_a_newer_schema_is_refused(postgres: PostgresServer) -> None:
         await journal.fetch("UPDATE journal_version SET version = version + 1 RETURNING version")
     with pytest.raises(ConfigurationError, match=rf"version {len(STEPS) + 1} is newer"):
         await PostgresJournal(url).open()
+
+
+@pytest.mark.parametrize("version", range(1, len(STEPS)))
+async def test_an_older_schema_is_taken_along_with_what_it_holds(
+    postgres: PostgresServer, version: int
+) -> None:
+    url = postgres.url()
+    server = server_of(url)
+    connection = await server.connect()
+    await migrate(connection, server.schema, server.where, STEPS[:version])
+    row = "('k', 'main', 'BORROW', 'USDT', '100', 'normal', 0, 0, 1, 2)"
+    columns = "key, account, kind, asset, requested, priority, at_most, precheck"
+    await connection.execute(
+        f"INSERT INTO entries ({columns}, submitted_at_ms, deadline_ms) VALUES {row}"
+    )
+    await connection.close()
+    async with opened(url) as journal:
+        (kept,) = await journal.unfinished()
+        assert (kept.key, kept.requested) == ("k", "100")
+        assert await journal.lanes.shortages() == []
+        assert (await journal.fetch("SELECT version FROM journal_version"))[0][0] == len(STEPS)
 
 
 async def test_another_programs_schema_is_refused(postgres: PostgresServer) -> None:
