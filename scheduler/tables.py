@@ -60,6 +60,12 @@ class JournalTable(Table, frozen=True):
     url: str
 
 
+class LanesTable(Table, frozen=True):
+    name: str | None = None
+    pinned: tuple[str, ...] = ()
+    lease_s: float | None = None
+
+
 class SidecarTable(Table, frozen=True):
     listen: tuple[str, ...] = ("127.0.0.1:8900",)
     token: str | None = None
@@ -92,6 +98,8 @@ class Tables:
     exchange: ExchangeTable
     accounts: Mapping[str, AccountTable]
     journal: JournalTable
+    lanes: LanesTable | None
+    """None where the file has no such table."""
     sidecar: SidecarTable
     clients: Mapping[str, ClientTable]
     limits: Limits
@@ -141,7 +149,7 @@ def _read(path: Path) -> tuple[str, Source]:
 
 
 def _tables(raw: dict[str, Any], source: Source) -> Tables:
-    known = ("exchange", "accounts", "journal", "sidecar", "clients", "limits")
+    known = ("exchange", "accounts", "journal", "lanes", "sidecar", "clients", "limits")
     for name, table in raw.items():
         if name not in known:
             raise _unknown(name, name, known)
@@ -154,6 +162,7 @@ def _tables(raw: dict[str, Any], source: Source) -> Tables:
         exchange=_table(raw.get("exchange", {}), ExchangeTable, "exchange"),
         accounts=_named(raw.get("accounts", {}), AccountTable, "accounts"),
         journal=_table(raw["journal"], JournalTable, "journal"),
+        lanes=_table(raw["lanes"], LanesTable, "lanes") if "lanes" in raw else None,
         sidecar=_table(raw.get("sidecar", {}), SidecarTable, "sidecar"),
         clients=_named(raw.get("clients", {}), ClientTable, "clients"),
         limits=_limits(raw.get("limits", {})),

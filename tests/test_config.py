@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from scheduler import ConfigurationError, Limits, Scheduler
+from scheduler import ConfigurationError, LaneOptions, Limits, Scheduler
 from scheduler.config import configured_path, read_configuration
 from scheduler.settings import read_settings
 from scheduler.signing import signer
@@ -138,6 +138,16 @@ def test_the_example_names_every_setting_there_is() -> None:
     assert known.keys() == {"exchange", "accounts", "journal", "sidecar", "clients", "limits"}
 
 
+def test_the_example_says_how_hosts_share_accounts(folder: Path) -> None:
+    (lanes,) = re.findall(r"# (\[lanes\].*?)\n\n", EXAMPLE.read_text("utf-8"), re.DOTALL)
+    assert tomllib.loads(lanes.replace("\n# ", "\n"))["lanes"].keys() == {
+        field.name for field in fields(LaneOptions)
+    }
+    shared = MINIMAL.replace("sqlite:///scheduler.db", "postgresql://db/x")
+    read = read_settings(configuration(folder, shared + lanes.replace("\n# ", "\n"))).lanes
+    assert read == LaneOptions(name="tokyo-1")
+
+
 def test_a_secret_comes_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIN", "from-outside")
     text = MINIMAL.replace('secret_file = "main.secret"', 'secret_env = "MAIN"')
@@ -213,6 +223,19 @@ def test_an_embedded_scheduler_reads_none_of_the_sidecars_secrets(folder: Path) 
     assert Scheduler.from_config(configuration(folder, MINIMAL + CLIENT)).accounts == ("main",)
 
 
+def test_how_accounts_are_shared_is_said_in_lanes(folder: Path) -> None:
+    shared = MINIMAL.replace("sqlite:///scheduler.db", "postgresql://db/x")
+    assert read_settings(configuration(folder, shared)).lanes is None
+    lanes = '[lanes]\nname = "tokyo-1"\npinned = ["main"]\nlease_s = 12\n'
+    read = read_settings(configuration(folder, shared + lanes)).lanes
+    assert read == LaneOptions(name="tokyo-1", pinned=frozenset({"main"}), lease_s=12)
+    read = read_settings(configuration(folder, shared + "[lanes]\n")).lanes
+    assert read == LaneOptions()
+    scheduler = Scheduler.from_config(configuration(folder, shared + lanes))
+    assert scheduler.is_shared
+    assert scheduler._lanes.name == "tokyo-1"
+
+
 def test_memory_is_a_journal_for_a_simulated_exchange_alone(folder: Path) -> None:
     text = MINIMAL.replace("sqlite:///scheduler.db", "memory:")
     assert refusal(configuration(folder, text)).startswith("journal.url: memory: forgets")
@@ -224,6 +247,8 @@ def test_memory_is_a_journal_for_a_simulated_exchange_alone(folder: Path) -> Non
 # line that says so
 
 HEDGE = '[accounts.hedge]\napi_key = "hedge-key"\nsecret_file = "hedge.secret"\n[journal]'
+SHARED = 'url = "postgresql://db/x"\n[lanes]'
+URL = 'url = "sqlite:///scheduler.db"'
 BOT_2 = CLIENT.replace("[clients.bot]", "[clients.bot-2]")
 
 SETTINGS = [
@@ -334,6 +359,29 @@ SETTINGS = [
         "mysql://db/x",
         "journal: a URL that begins with 'mysql' names none",
     ),
+    (
+        "sqlite:///scheduler.db",
+        "postgresql://db/x?user=me&password=pass",
+        "journal.url: a secret stands in {file}",
+    ),
+    ("sqlite:///scheduler.db", "postgresql://db/x?sslmodus=x", "journal: 'sslmodus' is no option"),
+    (
+        "sqlite:///scheduler.db",
+        "postgresql://db/x?lock_timeout=1s",
+        "journal: lock_timeout must be",
+    ),
+    # who runs which account
+    (URL, URL + '\n[lanes]\nname = "h1"', "lanes: nobody else works on this journal; journal.url"),
+    (URL, SHARED + '\nname = ""', "lanes.name: must be 1 to 100 characters that can be printed"),
+    (URL, SHARED + '\nname = "a\\u0000"', "lanes.name: must be 1 to 100 characters that can"),
+    (URL, SHARED + "\nname = 1", "lanes.name: must be str, not int"),
+    (URL, SHARED + "\nlease_s = 2.9", "lanes.lease_s: must be 3 to 600, not 2.9"),
+    (URL, SHARED + "\nlease_s = nan", "lanes.lease_s: must be 3 to 600, not nan"),
+    (URL, SHARED + '\nlease_s = "5"', "lanes.lease_s: must be float, not str"),
+    (URL, SHARED + '\npinned = "main"', "lanes.pinned: must be array, not str"),
+    (URL, SHARED + '\npinned = ["mian"]', "lanes.pinned: 'mian' is not configured"),
+    (URL, SHARED + "\nleese_s = 5", "lanes.leese_s: there is no such setting; lease_s is one"),
+    (URL, "url = 'sqlite:///x'\n[[lanes]]", "lanes: must be a table"),
     ("sqlite:///scheduler.db", "sqlite:///", "journal: a URL that begins with 'sqlite' names none"),
     # the sidecar
     ('token_file = "token"', "", "sidecar.token_file: is missing; callers have to show a token"),

@@ -139,6 +139,7 @@ def _configured(configuration: Configuration, *, as_json: bool) -> Setting:
             recv_window_ms=settings.recv_window_ms,
             proxy=settings.proxy,
             limits=settings.limits,
+            lanes=settings.lanes,
         ),
         options=configuration.sidecar,
         accounts=settings.accounts,
@@ -153,8 +154,11 @@ def journal_place(url: str) -> dict[str, Any]:
         path = os.path.realpath(url.removeprefix("sqlite:///"))
         return {"journal": path, "is_new": not os.path.exists(path)}
     parts = urlsplit(url)
-    where = f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else url
-    return {"journal": where, "is_new": parts.scheme == "memory"}
+    # Not the user, and not the options: either may hold a password.
+    if parts.scheme == "memory":
+        return {"journal": url, "is_new": True}
+    # Not the user, and not the options: either may hold a password.
+    return {"journal": f"{parts.scheme}://{parts.hostname or ''}{parts.path}", "is_new": False}
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from prometheus_client.utils import floatToGoString
 
 from ..clock import loop_s
 from ..errors import Closed
+from ..lanes import LaneStatus
 from ..model import Alarm, Entry, Outcome, State
 from ..status import AccountStatus, Overview
 from ..watch import Observer
@@ -222,6 +223,8 @@ class _Gauges(Collector):
             return
         yield from _of_all(overview)
         yield from _of_each(overview.accounts)
+        if overview.schedulers is not None:
+            yield from _of_lanes(overview.lanes, overview.schedulers)
 
 
 def _of_all(overview: Overview) -> Iterator[Metric]:
@@ -282,6 +285,46 @@ def _of_each(accounts: tuple[AccountStatus, ...]) -> Iterator[Metric]:
         lambda status: _in_state(status, State.UNRESOLVED),
     )
     yield spread("hold", "Why an account, or an asset of it, waits.", "cause", _holds)
+
+
+def _of_lanes(lanes: tuple[LaneStatus, ...], schedulers: int) -> Iterator[Metric]:
+    yield _gauge(
+        "schedulers",
+        "Schedulers on the journal whose lease runs, this one included.",
+        [],
+        [((), schedulers)],
+    )
+    yield _gauge(
+        "lane_owner",
+        "1 for who runs the account, as seen from here: `here`, `elsewhere` or `nobody`.",
+        ["account", "owner"],
+        [
+            ((lane.account, owner), owner == _owner(lane))
+            for lane in lanes
+            for owner in ("here", "elsewhere", "nobody")
+        ],
+    )
+    yield _gauge(
+        "lane_epoch",
+        "Grows whenever the account's owner changes.",
+        ["account"],
+        [((lane.account,), lane.epoch) for lane in lanes],
+    )
+    takeovers = CounterMetricFamily(
+        f"{PREFIX}_lane_takeovers_total",
+        "Accounts taken here: `free`, nobody had it; `lost`, its owner's lease had run out.",
+        labels=["account", "cause"],
+    )
+    for lane in lanes:
+        takeovers.add_metric((lane.account, "free"), lane.taken_free)
+        takeovers.add_metric((lane.account, "lost"), lane.taken_lost)
+    yield takeovers
+
+
+def _owner(lane: LaneStatus) -> str:
+    if lane.is_here:
+        return "here"
+    return "nobody" if lane.owner is None else "elsewhere"
 
 
 def _queued(status: AccountStatus) -> dict[str, int]:

@@ -83,6 +83,10 @@ class AccountBody(Struct, frozen=True):
         str | None,
         Meta(description="which scheduler runs it, where several share a journal; null: nobody"),
     ]
+    epoch: Annotated[
+        int | None,
+        Meta(description="grows with every change of owner; null where no journal is shared"),
+    ]
 
 
 class AccountList(Struct, frozen=True):
@@ -120,4 +124,5 @@ def account_body(status: AccountStatus) -> AccountBody:
         record_delay_max_ms=status.record_delay_max_ms,
         alarms=[alarm_body(alarm) for alarm in status.alarms],
         owner=status.owner,
+        epoch=status.epoch,
     )
