@@ -64,6 +64,12 @@ def goals(results: Mapping[str, Any]) -> Iterator[Goal]:
         }
         what = "throughput of the sidecar, of a bare forwarder"
         yield Goal(what, 0.4, shares, at_least=True)
+        added_ms = {
+            w["way"]: w["added_p50_ms"]
+            for w in sidecar["ways"]
+            if w["way"] in {"native", "gateway"}
+        }
+        yield Goal("latency that the sidecar adds, p50, in milliseconds", 2, added_ms)
 
 
 def _of(scores: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, float | None]:

@@ -43,12 +43,12 @@ class Budget:
         normal_ms, urgent_ms = self.ledger.waits_ms(steady_ms)
         return Headroom(normal_ms=max(common_ms, normal_ms), urgent_ms=max(common_ms, urgent_ms))
 
-    async def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
-        """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""
+    def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
+        """Charge an attempt. To be called only when `headroom` has said 0."""
         self.pace.started(steady_ms)
         charge = self.ledger.start(is_urgent=is_urgent)
         charge.started_ms = steady_ms
-        await self._bucket.acquire(self._weight)
+        _take_now(self._bucket, self._weight)
         return charge
 
     def reserve(self, *, is_urgent: bool) -> Charge:
@@ -75,6 +75,7 @@ class Budget:
         match answer.event:
             case NotSent():
                 self.ledger.drop(charge)
+                return
             case Lost():
                 self.ledger.lose(charge, steady_ms, steady_ms + attempt.fence_ms - now_ms)
             case Refused(disposition=Disposition.BUSY):
@@ -86,12 +87,9 @@ class Budget:
         used = answer.used_weight
         is_sure = isinstance(answer.event, Accepted)
         self.ledger.learn(charge, steady_ms, used=used, is_sure=is_sure, exchange_ms=now_ms)
-        if used is not None:
-            self.ledger.observe(used, steady_ms, charge)
         match answer.event:
-            case Refused(disposition=Disposition.LIMITED, retry_after_ms=told_ms):
-                is_counted, is_told = used is not None, bool(told_ms)
-                self.ledger.refused(steady_ms, is_counted=is_counted, is_told=is_told)
+            case Refused(disposition=Disposition.LIMITED, is_address_banned=False):
+                self.ledger.refused(charge, steady_ms, is_counted=used is not None)
 
     def restore(
         self, attempts: Iterable[tuple[Attempt, bool]], *, now_ms: int, steady_ms: int
@@ -111,6 +109,15 @@ class Budget:
             middle = (low + high) / 2
             low, high = (middle, high) if self._bucket.has_capacity(middle) else (low, middle)
         return int((self._weight - low) / self._per_ms) + 1
+
+
+def _take_now(bucket: AsyncLimiter, weight: int) -> None:
+    """Take from a bucket that has enough: its coroutine then ends without having waited."""
+    try:
+        bucket.acquire(weight).send(None)
+    except StopIteration:
+        return
+    raise AssertionError("the bucket has less than it said")
 
 
 def _charged_until_ms(attempt: Attempt) -> int:

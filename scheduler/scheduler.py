@@ -36,7 +36,7 @@ from .margin import Settlements, checked_within
 from .model import ALL, Entry, Quote, State, Submission
 from .policy import RECV_WINDOW_MAX_MS, Limits, Policy
 from .quotes import quote
-from .remnant import next_key
+from .remnant import leaves_remnants, next_key
 from .remote import Remote
 from .request import Options
 from .settings import read_settings
@@ -122,6 +122,7 @@ class Scheduler:
             limits=settings.limits,
             transport=transport,
             on_change=on_change,
+            lanes=settings.lanes,
         )
 
     # Life
@@ -143,6 +144,7 @@ class Scheduler:
         if self._loop is not None:
             raise Closed("a scheduler starts once; make another")
         self._loop = asyncio.get_running_loop()
+        self._now_s = self._loop.time
         journal = self._timed = TimedJournal(self._journal, self._watchers.committed)
         shared = self._journal if isinstance(self._journal, SharedJournal) else None
         self._engine = Engine(
@@ -163,6 +165,7 @@ class Scheduler:
                 self._engine.clock,
                 self._limits,
                 self._policy,
+                self._engine.survey,
             )
         self._intake = Intake(
             self._engine,
@@ -171,7 +174,12 @@ class Scheduler:
             watchers=self._watchers,
             remote=self._remote,
         )
-        self._settlements = Settlements(self._engine, accept=self.accept, follow=self._follow)
+        self._settlements = Settlements(
+            self._engine,
+            accept=self.accept,
+            follow=self._follow,
+            unfinished_of=self._unfinished_of,
+        )
         await self._engine.start()
         self._is_open = True
 
@@ -262,7 +270,7 @@ class Scheduler:
         Raises InvalidRequest, UnknownAccount, KeyReused, QueueFull, CannotStartInTime,
         AccountStopped, JournalUnavailable, Closed; then nothing was kept.
         """
-        entry, _ = await self.accept(self.checked(account, kind, asset, amount, **options))
+        entry, _ = await self.accept(self._checked(account, kind, asset, amount, options))
         return entry
 
     def checked(
@@ -274,6 +282,11 @@ class Scheduler:
         **options: Unpack[Options],
     ) -> Submission:
         """What `submit` would keep, for `accept`. Raises InvalidRequest, UnknownAccount, Closed."""
+        return self._checked(account, kind, asset, amount, options)
+
+    def _checked(
+        self, account: str, kind: str, asset: str, amount: str | Decimal, options: Options
+    ) -> Submission:
         self._check_open()
         if account not in self._accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
@@ -302,12 +315,11 @@ class Scheduler:
         amount: str | Decimal,
         options: Options,
     ) -> Entry:
-        given = options.get("key")
-        key = request.new_key() if given is None else request.checked_key(given)
-        waiter, begun_s = self._watchers.wait_for(key), anyio.current_time()
+        asked = self._checked(account, kind, asset, amount, options)
+        key, begun_s = asked.key, self._now_s()
+        waiter = self._watchers.wait_for(key)
         try:
-            chosen: Options = {**options, "key": key}
-            entry = await self.submit(account, kind, asset, amount, **chosen)
+            entry, _ = await self.accept(asked)
             if not is_settled(entry):
                 entry = await self._settled(key, waiter, timeout)
         finally:
@@ -315,24 +327,29 @@ class Scheduler:
         if entry.state is State.CONFIRMED:
             if entry.requested != ALL:
                 return entry
-            left_s = None if timeout is None else begun_s + timeout - anyio.current_time()
+            left_s = None if timeout is None else begun_s + timeout - self._now_s()
             return await self._closed_up(entry, left_s)
         raise not_confirmed(entry)
 
     async def _closed_up(self, entry: Entry, timeout: float | None) -> Entry:
         """The entry once what interest has left of the debt is repaid too, or `timeout` is over."""
         with anyio.move_on_after(timeout):
-            with anyio.move_on_after(CLOSE_UP_MAX_S):
-                await self._engine.closed_up(entry.account, entry.key)
-            key = entry.key
-            for _ in range(self._policy.remnant_rounds_max):
-                key = next_key(key)
+            repaid = entry
+            for _ in range(self._policy.remnant_rounds_max + 1):
+                with anyio.move_on_after(CLOSE_UP_MAX_S):
+                    await self._looked_after(repaid)
+                key = next_key(repaid.key)
                 if await self._journal.get(key) is None:
                     break
-                await self.wait(key)
-                with anyio.move_on_after(CLOSE_UP_MAX_S):
-                    await self._engine.closed_up(entry.account, key)
+                repaid = await self.wait(key)
         return await self.get(entry.key)
+
+    async def _looked_after(self, repaid: Entry) -> None:
+        worker = self._engine.owned(repaid.account)
+        if worker is not None:
+            await worker.leftovers.seen_to(repaid.key)
+        elif leaves_remnants(repaid, self._policy) and repaid.state is State.CONFIRMED:
+            await self._elsewhere.closed_up(repaid)
 
     # Following
 
@@ -363,7 +380,10 @@ class Scheduler:
 
     async def _with_advice(self, entry: Entry) -> Entry:
         with anyio.move_on_after(ADVICE_WAIT_S):
-            await self._engine.adviser.advised(entry.key)
+            if self._remote is not None and self._engine.owned(entry.account) is None:
+                await self._remote.advised(entry)
+            else:
+                await self._engine.adviser.advised(entry.key)
         return await self.get(entry.key)
 
     async def get(self, key: str) -> Entry:
@@ -612,13 +632,19 @@ class Scheduler:
         """The configured accounts' names."""
         return tuple(self._accounts)
 
+    async def _unfinished_of(self, account: str) -> Iterable[Entry]:
+        worker = self._engine.owned(account)
+        if worker is None:
+            return await self._elsewhere.unfinished(account)
+        return (*worker.queue.entries(), *worker.in_air.values(), *worker.settler.entries())
+
     async def _follow(self, key: str, timeout: float) -> Entry:
         """The entry at its end or the timeout, with what interest left of it repaid too."""
-        begun_s = anyio.current_time()
+        begun_s = self._now_s()
         entry = await self.wait(key, timeout=timeout)
         if entry.state is not State.CONFIRMED:
             return entry
-        return await self._closed_up(entry, begun_s + timeout - anyio.current_time())
+        return await self._closed_up(entry, begun_s + timeout - self._now_s())
 
     _settlements: Settlements
     _engine: Engine

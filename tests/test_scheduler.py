@@ -39,6 +39,7 @@ from scheduler import (
 )
 from scheduler.journal.memory import MemoryJournal
 from scheduler.simulator import Simulator
+from scheduler.visibility import AT_ONCE_MAX
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +102,7 @@ async def test_urgent_goes_before_normal() -> None:
     async with Simulator(port=None) as sim, running(sim) as scheduler:
         for n in range(1, 6):
             await scheduler.submit("main", "BORROW", "USDT", str(n))
+        await anyio.sleep(0.01)  # the first is on its way
         urgent = await scheduler.submit("main", "BORROW", "BTC", "1", priority="urgent")
         await scheduler.wait(urgent.key)
         assert [t.asset for t in sim.ledger.booked()] == ["USDT", "BTC"]
@@ -316,8 +318,11 @@ async def test_a_caller_that_stops_waiting_leaves_its_submission_alone() -> None
 async def test_a_caller_cancelled_while_it_submits_does_not_undo_it() -> None:
     class SlowJournal(MemoryJournal):
         async def add(self, entry: Entry) -> Entry:
+            return await asyncio.shield(asyncio.ensure_future(self._add(entry)))
+
+        async def _add(self, entry: Entry) -> Entry:
             await anyio.sleep(1)
-            return await super().add(entry)
+            return await MemoryJournal.add(self, entry)
 
     async with (
         Simulator(port=None) as sim,
@@ -326,7 +331,7 @@ async def test_a_caller_cancelled_while_it_submits_does_not_undo_it() -> None:
         submitting = asyncio.create_task(scheduler.submit("main", "BORROW", "USDT", "1", key="k"))
         await anyio.sleep(0.5)
         submitting.cancel()
-        await anyio.sleep(1)
+        await anyio.sleep(1.1)
         assert (await scheduler.wait("k")).state is State.CONFIRMED
 
 
@@ -378,6 +383,7 @@ async def test_what_cannot_start_in_time_is_refused_with_when_it_could() -> None
     async with Simulator(port=None) as sim, running(sim) as scheduler:
         for _ in range(130):
             await scheduler.submit("main", "BORROW", "USDT", "1")
+        await anyio.sleep(0.01)  # the first is on its way
         with pytest.raises(CannotStartInTime) as caught:
             await scheduler.submit("main", "BORROW", "USDT", "1", key="late", send_within=30)
         quote = caught.value.quote
@@ -729,6 +735,38 @@ async def test_how_long_records_take_to_show_is_measured_and_kept(
         async with running(sim, journal=journal) as scheduler:
             again = await scheduler.status("main")
             assert again.record_delay_max_ms == status.record_delay_max_ms
+
+
+async def test_only_so_many_records_are_measured_at_once_and_the_others_later() -> None:
+    names = [f"a{number}" for number in range(AT_ONCE_MAX + 10)]
+
+    async def measured_after_a_borrow_each(scheduler: Scheduler) -> int:
+        await asyncio.gather(*(scheduler.borrow(name, "USDT", "1") for name in names))
+        await anyio.sleep(60)
+        found = [await scheduler.status(name) for name in names]
+        return sum(status.record_delay_max_ms > 0 for status in found)
+
+    async with (
+        Simulator(port=None, record_lag_ms=(300, 300)) as sim,
+        running(sim, tuple(names)) as scheduler,
+    ):
+        assert await measured_after_a_borrow_each(scheduler) == AT_ONCE_MAX
+        assert await measured_after_a_borrow_each(scheduler) == len(names)
+
+
+async def test_a_look_that_had_to_wait_for_weight_measures_no_record() -> None:
+    names = tuple(f"a{number}" for number in range(30))
+    async with (
+        Simulator(port=None, record_lag_ms=(2_000, 2_000)) as sim,
+        running(sim, names) as scheduler,
+    ):
+        for _ in range(5):  # more than the audits' share of a minute's weight
+            await asyncio.gather(*(scheduler.borrow(name, "USDT", "1") for name in names))
+            await anyio.sleep(4)
+        await anyio.sleep(100)
+        found = [await scheduler.status(name) for name in names]
+        assert 2_000 < max(status.record_delay_max_ms for status in found) < 6_000
+        assert not [alarm for status in found for alarm in status.alarms]
 
 
 async def test_where_the_lane_is_the_pair_two_pairs_are_worked_on_at_once() -> None:

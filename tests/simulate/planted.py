@@ -198,28 +198,21 @@ DEFECTS = (
         name="an attempt is stamped when it is sent",
         file="exchange.py",
         sound="request = binance.borrow_repay_request(attempt, self._credentials)",
-        broken="""from dataclasses import replace
-        stamp, now = str(attempt.timestamp_ms), str(self._clock.now_ms())
-        late = replace(attempt, body=attempt.body.replace(stamp, now))
+        broken="""stamp, now = str(attempt.timestamp_ms), str(self._clock.now_ms())
+        from .model import revised
+        late = revised(attempt, body=attempt.body.replace(stamp, now))
         request = binance.borrow_repay_request(late, self._credentials)""",
         by="http",
         seed=0,
     ),
     Defect(
         name="an attempt is sent before it is durable",
-        file="worker.py",
-        sound="""            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-            answer = await self.exchange.send(attempt)
-""",
-        broken="""            answer = await self.exchange.send(attempt)
-            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-""",
+        file="sender.py",
+        sound="await lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)",
+        broken="""late = lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)
+            self._flights.start(late, name="late")""",
         by="http",
-        seed=3,
+        seed=104,
     ),
     Defect(
         name="the fence is half a second short",
@@ -232,8 +225,8 @@ DEFECTS = (
     Defect(
         name="a wider recvWindow is sent than is reckoned with",
         file="binance.py",
-        sound='"recvWindow": str(recv_window_ms),',
-        broken='"recvWindow": "30000",',
+        sound="&recvWindow={recv_window_ms}",
+        broken="&recvWindow=30000",
         by="plain",
         seed=12,
     ),
@@ -304,8 +297,8 @@ DEFECTS = (
     Defect(
         name="amounts pass through float",
         file="binance.py",
-        sound='"amount": format(amount, "f"),',
-        broken='"amount": str(float(amount)),',
+        sound="&amount={amount:f}",
+        broken="&amount={float(amount)}",
         by="plain",
         seed=0,
     ),
@@ -351,7 +344,7 @@ DEFECTS = (
     ),
     Defect(
         name="429 is ignored",
-        file="worker.py",
+        file="sender.py",
         sound="                ledger.block(steady_ms + until_ms - now_ms)\n",
         broken="",
         by="plain",
@@ -360,8 +353,8 @@ DEFECTS = (
     Defect(
         name="weight is charged from the send",
         file="ledger.py",
-        sound="self._expire_at(charge, now_ms + MINUTE_MS + MARGIN_MS)",
-        broken="self._expire_at(charge, now_ms + MINUTE_MS - 2_000)",
+        sound="until_ms = now_ms + MINUTE_MS + MARGIN_MS",
+        broken="until_ms = now_ms + MINUTE_MS - 2_000",
         by="tests/limits/test_minute.py::test_alone_it_uses_nearly_everything_and_is_never_refused",
         seed=0,
     ),
@@ -386,17 +379,76 @@ DEFECTS = (
         file="budget.py",
         sound="used = answer.used_weight",
         broken="used = None",
-        by="tests/limits/test_minute.py::"
-        "test_beside_another_program_it_uses_nearly_all_that_is_left[evenly-told how long-rolling]",
+        by="tests/test_budget.py::test_a_replys_header_tells_of_others",
+        seed=0,
+    ),
+    Defect(
+        name="no room is left to others after a refusal",
+        file="others.py",
+        sound="if now_ms >= self._careful_until_ms:",
+        broken="if True:",
+        by="tests/test_others.py::"
+        "test_for_a_minute_after_a_refusal_there_is_room_for_what_came_at_once",
+        seed=0,
+    ),
+    Defect(
+        name="what is usual of others is not left to them",
+        file="others.py",
+        sound="return max(habits.step, habits.usual - known)",
+        broken="return 0",
+        by="tests/test_others.py::"
+        "test_what_is_usual_of_them_is_left_to_them_even_before_they_spend_it",
+        seed=0,
+    ),
+    Defect(
+        name="what is free in any minute is free in a fixed one",
+        file="ledger.py",
+        sound="known = max(0, known + counted - own)",
+        broken="known = max(0, known)",
+        by="tests/test_ledger.py::test_where_it_is_fixed_nothing_is_free_before_the_minute_ends",
+        seed=0,
+    ),
+    Defect(
+        name="what is urgent waits for what others may spend",
+        file="ledger.py",
+        sound="return self._until_next_change(now_ms), 0",
+        broken="return self._until_next_change(now_ms), self._until_next_change(now_ms)",
+        by="tests/test_ledger.py::test_what_is_urgent_does_not_wait_for_what_others_may_spend",
+        seed=0,
+    ),
+    Defect(
+        name="a fixed window is not recognized",
+        file="window.py",
+        sound="self._votes, self.minute = 0, Minute.FIXED",
+        broken="self._votes = 0",
+        by="tests/test_window.py::test_a_fixed_window_is_recognized_as_its_minute_begins",
         seed=0,
     ),
     Defect(
         name="the lane is free before the outcome is durable",
-        file="worker.py",
-        sound="                after = await self.apply(sent, answer.event)\n",
-        broken="                self._tasks.start_soon(self.apply, sent, answer.event)\n"
-        "                after = sent\n",
+        file="sender.py",
+        sound="""                after = await lane.apply(sent, event)
+                await lane.leftovers.see_to(after)  # nothing of ours may come between
+""",
+        broken="""                self._flights.start(lane.apply(sent, event), name="late")
+""",
         by="http",
+        seed=1,
+    ),
+    Defect(
+        name="what follows is sent although the journal took the outcome alone",
+        file="sender.py",
+        sound="            elif not await lane.apply_with(sent, event, following.step):\n",
+        broken="            elif await lane.apply_with(sent, event, following.step) is None:\n",
+        by="tests/test_journal_failure.py",
+        seed=0,
+    ),
+    Defect(
+        name="what follows a repayment of everything comes before the look at what it left",
+        file="sender.py",
+        sound="if leaves_remnants(flight.sent, lane.policy):",
+        broken="if False:",
+        by="tests/test_sender.py",
         seed=0,
     ),
     Defect(
@@ -417,7 +469,7 @@ DEFECTS = (
         sound="await self.apply(entry, Started())",
         broken="pass",
         by="crashes",
-        seed=13,
+        seed=31,
     ),
     Defect(
         name="a key that is there already is queued again",
@@ -441,8 +493,8 @@ DEFECTS = (
     Defect(
         name="a caller's cancel undoes what is being taken",
         file="intake.py",
-        sound="return await asyncio.shield(accepting)",
-        broken="return await accepting",
+        sound="finishing = asyncio.ensure_future(self._finish(asked))",
+        broken="finishing = asyncio.ensure_future(asyncio.sleep(0))",
         by="tests/test_scheduler.py::test_a_caller_cancelled_while_it_submits_does_not_undo_it",
         seed=0,
     ),
@@ -457,8 +509,8 @@ DEFECTS = (
             flying = [e for e in self.in_air.values() if e.key == key and e.attempt is not None]
             if not flying:
                 return None
-            from dataclasses import replace
-            told = replace(flying[0], state=State.CANCELLED, version=flying[0].version + 1,
+            from .model import revised
+            told = revised(flying[0], state=State.CANCELLED, version=flying[0].version + 1,
                            finished_at_ms=self.clock.now_ms())
             await self.journal.update(told, at_ms=self.clock.now_ms())
             self.shared.watchers.changed(told)
@@ -510,11 +562,13 @@ DEFECTS = (
     ),
     Defect(
         name="sends although the journal failed",
-        file="worker.py",
-        sound="""            self.standing.journal_failed(error)
+        file="sender.py",
+        sound="""            lane.standing.journal_failed(error)
             await anyio.sleep(JOURNAL_RETRY_S)
-            kept =""",
-        broken="            return True\n            kept =",
+            await self._take_back(flight)
+            return False
+""",
+        broken="            return True\n",
         by="tests/test_journal_failure.py",
         seed=0,
     ),

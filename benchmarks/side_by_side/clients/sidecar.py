@@ -38,7 +38,7 @@ async def ready(venue: Venue) -> AsyncIterator[Borrow]:
         # aiohttp's 100 connections: asking with ?wait= keeps one until the outcome is known, and a
         # sidecar takes only so many that wait.
         async with aiohttp.ClientSession(headers=headers) as session:
-            url = f"{running.base_url}/v1/submissions"
+            url = f"{running.url}/v1/submissions"
 
             async def borrow(ask: Ask) -> Told:
                 return _told(await _outcome(session, url, next(numbers), ask))
