@@ -45,13 +45,18 @@ class Intake:
         """
         accepting = asyncio.ensure_future(self._accept(asked))
         self._accepting.add(accepting)
-        accepting.add_done_callback(self._accepting.discard)
+        accepting.add_done_callback(self._over)
         return await asyncio.shield(accepting)
 
     async def settle(self) -> None:
         """Wait for what is being taken."""
         if self._accepting:
             await asyncio.wait(self._accepting)
+
+    def _over(self, accepting: asyncio.Task[tuple[Entry, bool]]) -> None:
+        self._accepting.discard(accepting)
+        if not accepting.cancelled():
+            accepting.exception()  # whoever asked may be gone, and a refusal is no defect
 
     async def _accept(self, asked: Submission) -> tuple[Entry, bool]:
         if self._remote is not None:
