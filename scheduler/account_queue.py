@@ -9,8 +9,10 @@ import heapq
 import zlib
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .amounts import not_before_ms
 from .events import Cause, NotSent
@@ -22,16 +24,14 @@ from .refusals import Disposition
 Row = deque[Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class Headroom:
+class Headroom(Struct, frozen=True):
     """How long the minute's weight and the pace keep each priority waiting; 0 is not at all."""
 
     normal_ms: int
     urgent_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The entry to send now, taken out of the queue; or how long to wait before asking again.
 
     Neither: nothing can start until something changes.
@@ -133,7 +133,7 @@ class AccountQueue:
                 overdue.append(entry)
         return overdue
 
-    def take(self, now_ms: int, headroom: Headroom, in_air: frozenset[str] = frozenset()) -> Choice:
+    def take(self, now_ms: int, headroom: Headroom, in_air: Container[str] = ()) -> Choice:
         """The entry that may start now, or how long until that should be asked again.
 
         `in_air` are the exclusions under which an attempt is in the air. Nothing is handed out
@@ -231,7 +231,7 @@ class AccountQueue:
     # Choosing
 
     def _first_startable(
-        self, now_ms: int, headroom: Headroom, in_air: frozenset[str], waits: list[int]
+        self, now_ms: int, headroom: Headroom, in_air: Container[str], waits: list[int]
     ) -> Entry | None:
         for priority, weight_wait_ms in (
             (Priority.URGENT, headroom.urgent_ms),

@@ -4,13 +4,13 @@
 came to. Nothing is lowered that its caller did not allow to be.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 
 from . import refusals
 from .events import Precluded
 from .figures import Ceiling, Owed
-from .model import ALL, MAX, Answer, Entry, Kind, Priority
+from .model import ALL, MAX, Answer, Entry, Kind, Priority, revised
 from .policy import Policy
 
 HOUR_MS = 3_600_000
@@ -85,7 +85,7 @@ def unanswerable(code: int, message: str) -> Answer:
     """What the exchange says to a look that no time would make succeed: an asset or a pair that is
     not there. It would say so to the request too."""
     said = refusals.answer(code, message, 400)
-    return replace(said, message=f"{message} Found by the look before it: nothing was sent.")
+    return revised(said, message=f"{message} Found by the look before it: nothing was sent.")
 
 
 def _nothing_borrowable(asset: str) -> Answer:

@@ -129,17 +129,14 @@ class Permissions:
 
 def borrow_repay_body(entry: Entry, amount: Decimal, timestamp_ms: int, recv_window_ms: int) -> str:
     """The form of the call without its signature: what is kept and what is signed."""
-    parameters = {
-        "asset": entry.asset,
-        "isIsolated": "FALSE" if entry.symbol is None else "TRUE",
-        "amount": format(amount, "f"),  # str() would write small amounts with an exponent
-        "type": entry.kind.value,
-        "recvWindow": str(recv_window_ms),
-        "timestamp": str(timestamp_ms),
-    }
-    if entry.symbol is not None:
-        parameters["symbol"] = entry.symbol
-    return _encoded(parameters)
+    asked = entry.submission
+    is_isolated = "FALSE" if asked.symbol is None else "TRUE"
+    symbol = "" if asked.symbol is None else f"&symbol={_quoted(asked.symbol)}"
+    # str() would write small amounts with an exponent.
+    return (
+        f"asset={_quoted(asked.asset)}&isIsolated={is_isolated}&amount={amount:f}"
+        f"&type={asked.kind.value}&recvWindow={recv_window_ms}&timestamp={timestamp_ms}{symbol}"
+    )
 
 
 def borrow_repay_request(attempt: Attempt, credentials: Credentials) -> HttpRequest:

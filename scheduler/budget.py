@@ -43,12 +43,12 @@ class Budget:
         normal_ms, urgent_ms = self.ledger.waits_ms(steady_ms)
         return Headroom(normal_ms=max(common_ms, normal_ms), urgent_ms=max(common_ms, urgent_ms))
 
-    async def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
-        """Charge an attempt. To be called only when `headroom` has said 0, and does not wait."""
+    def start(self, steady_ms: int, *, is_urgent: bool) -> Charge:
+        """Charge an attempt. To be called only when `headroom` has said 0."""
         self.pace.started(steady_ms)
         charge = self.ledger.start(is_urgent=is_urgent)
         charge.started_ms = steady_ms
-        await self._bucket.acquire(self._weight)
+        _take_now(self._bucket, self._weight)
         return charge
 
     def reserve(self, *, is_urgent: bool) -> Charge:
@@ -111,6 +111,15 @@ class Budget:
             middle = (low + high) / 2
             low, high = (middle, high) if self._bucket.has_capacity(middle) else (low, middle)
         return int((self._weight - low) / self._per_ms) + 1
+
+
+def _take_now(bucket: AsyncLimiter, weight: int) -> None:
+    """Take from a bucket that has enough: its coroutine then ends without having waited."""
+    try:
+        bucket.acquire(weight).send(None)
+    except StopIteration:
+        return
+    raise AssertionError("the bucket has less than it said")
 
 
 def _charged_until_ms(attempt: Attempt) -> int:

@@ -42,6 +42,11 @@ class Clock:
         """Milliseconds that only ever run on, for durations."""
         return int(self._loop_s() * 1000)
 
+    def both_ms(self) -> tuple[int, int]:
+        """`now_ms` and `steady_ms` of one moment."""
+        loop_ms = self._loop_s() * 1000
+        return int(self._offset_ms + loop_ms), int(loop_ms)
+
     def at_ms(self, steady_ms: int) -> int:
         """The instant that `steady_ms` stands for, as far as is known now."""
         return round(self._offset_ms + steady_ms)

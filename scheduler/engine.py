@@ -35,6 +35,7 @@ from .model import Alarm, Entry
 from .passage import Passage
 from .policy import Limits, Policy
 from .reader import Reader
+from .shared import Shared
 from .shelf import Running
 from .signing import signer
 from .startup import FIRST_LOOK_S, KeyQuestions, Startup
@@ -43,7 +44,7 @@ from .timekeeper import Timekeeper
 from .transport import Transport
 from .visibility import VisibilityProbe
 from .watch import Watchers
-from .worker import Shared, Worker
+from .worker import Worker
 
 _log = logging.getLogger("margin_scheduler")
 
@@ -247,7 +248,7 @@ class Engine:
         """Wait until a repayment of everything was looked after, as far as that is done here."""
         worker = self.owned(account)
         if worker is not None:
-            await worker.closed_up(key)
+            await worker.leftovers.seen_to(key)
 
     def _start_worker(self, name: str, unfinished: Iterable[Entry]) -> Worker:
         worker = self._workers[name] = self._make_worker(name, marks.read(name, self._marks))

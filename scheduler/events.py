@@ -4,14 +4,13 @@ Events are past participles and come up from the world; actions are imperatives 
 `lifecycle.advance` turns one into the other.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .model import Answer, Attempt, State, Transaction
 from .refusals import Disposition
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """The queue chose the entry, and this attempt was minted for it."""
 
     attempt: Attempt
@@ -19,29 +18,25 @@ class Chosen:
     """What a look said of its amount, where one was needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Precluded:
+class Precluded(Struct, frozen=True):
     """A look before sending says that there is nothing to send, or what would be answered."""
 
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Unmeasured:
+class Unmeasured(Struct, frozen=True):
     """The amount of the next attempt could not be looked up."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The exchange answered 200 with a transaction id."""
 
     tran_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The exchange answered with a code that says it was not executed, or with a rate limit."""
 
     answer: Answer
@@ -50,15 +45,13 @@ class Refused:
     is_address_banned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(Struct, frozen=True):
     """Provably, no byte of the attempt left this machine."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """The attempt may have been executed, and its answer will never be known."""
 
     reason: str
@@ -73,21 +66,18 @@ class Lost:
         return self.answer is not None or self.reason.startswith("HTTP 5")
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """What became of one attempt, and what its reply's header says is spent of the minute."""
 
     event: Accepted | Refused | NotSent | Lost
     used_weight: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The process started and found the entry in the journal."""
 
 
-@dataclass(frozen=True, slots=True)
-class LookedUp:
+class LookedUp(Struct, frozen=True):
     """A complete look at the records, every page of it."""
 
     records: tuple[Transaction, ...]
@@ -101,25 +91,21 @@ class LookedUp:
     """Whether nothing else borrows or repays by hand on the account."""
 
 
-@dataclass(frozen=True, slots=True)
-class LookUpFailed:
+class LookUpFailed(Struct, frozen=True):
     """A look did not come back complete; it says nothing."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Struct, frozen=True):
     """The caller takes the submission back."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlinePassed:
+class DeadlinePassed(Struct, frozen=True):
     """The submission's time ran out while it was queued."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """A person decided it."""
 
     state: State
@@ -127,36 +113,31 @@ class Resolved:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contradicted:
+class Contradicted(Struct, frozen=True):
     """A record turned up that says otherwise than a final state does."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Advised:
+class Advised(Struct, frozen=True):
     """What helps after its refusal was looked up."""
 
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remarked:
+class Remarked(Struct, frozen=True):
     """Something about a confirmed transaction that its caller should know."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimLost:
+class ClaimLost(Struct, frozen=True):
     """Another submission was answered with the transaction id that this one was matched to."""
 
     claimant: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRefused:
+class ClaimRefused(Struct, frozen=True):
     """The exchange answered with a transaction id that it had already given to another
     submission."""
 
@@ -186,40 +167,33 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send the attempt, once, now that it is durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Back to its place at the head; the account pauses for `cause`."""
 
     cause: "Cause"
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """Back to its place; others of the account may go."""
 
 
-@dataclass(frozen=True, slots=True)
-class PutBack:
+class PutBack(Struct, frozen=True):
     """Back to its place, for another look at the account; others may go meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     """To the settling task, which looks at the records from `look_not_before_ms` on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """It is over: tell whoever waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopAccount:
+class StopAccount(Struct, frozen=True):
     """It is over, and so is everything else of the account until a person has looked at it."""
 
 

@@ -28,6 +28,10 @@ class Flights:
         self._flying.add(task)
         task.add_done_callback(self._over)
 
+    def die(self, defect: BaseException) -> None:
+        """Take the group down, as a flight that dies does."""
+        self._group.start_soon(_die, defect)
+
     async def end(self) -> None:
         """Cancel what is in the air and wait until it is over."""
         with CancelScope(shield=True):
@@ -41,7 +45,7 @@ class Flights:
         self._flying.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._group.start_soon(_die, error)
+            self.die(error)
 
 
 async def _die(error: BaseException) -> None:

@@ -1,7 +1,7 @@
 """Takes submissions: refuses what cannot be done, makes the rest durable, and hands it on."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 
 from .engine import Engine
 from .errors import AccountStopped, CannotStartInTime, JournalUnavailable, KeyReused, QueueFull
@@ -33,8 +33,10 @@ class Intake:
         self._journal = journal
         self._limits = limits
         self._watchers = watchers
-        self._adding: defaultdict[str, int] = defaultdict(int)
-        self._accepting: set[asyncio.Task[tuple[Entry, bool]]] = set()
+        self._adding: Counter[str] = Counter()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._finishing: set[asyncio.Task[None]] = set()
 
     async def accept(self, asked: Submission) -> tuple[Entry, bool]:
         """Keep a submission; the second value tells whether its key was there before.
@@ -43,22 +45,6 @@ class Intake:
         CannotStartInTime, AccountStopped, JournalUnavailable; then nothing was kept, except that
         after the last it may have been.
         """
-        accepting = asyncio.ensure_future(self._accept(asked))
-        self._accepting.add(accepting)
-        accepting.add_done_callback(self._over)
-        return await asyncio.shield(accepting)
-
-    async def settle(self) -> None:
-        """Wait for what is being taken."""
-        if self._accepting:
-            await asyncio.wait(self._accepting)
-
-    def _over(self, accepting: asyncio.Task[tuple[Entry, bool]]) -> None:
-        self._accepting.discard(accepting)
-        if not accepting.cancelled():
-            accepting.exception()  # whoever asked may be gone, and a refusal is no defect
-
-    async def _accept(self, asked: Submission) -> tuple[Entry, bool]:
         if self._remote is not None:
             return await self._accept_for_all(self._remote, asked)
         worker = self._engine.worker(asked.account)
@@ -69,20 +55,18 @@ class Intake:
             if kept is None:
                 raise refusal
             return _same(kept, asked), True
-        self._adding[asked.account] += 1
-        try:
-            kept = await self._journal.add(Entry(submission=asked))
-        except JournalUnavailable:
-            # It may have been kept all the same; then it is the caller's, and has to run.
-            self._engine.tasks.start_soon(worker.reread, asked.key)
-            raise
-        finally:
-            self._adding[asked.account] -= 1
+        kept = await self._add(asked)
         if kept.submission is not asked:
             return _same(kept, asked), True
         worker.put(kept)
         self._watchers.changed(kept)
         return kept, False
+
+    async def settle(self) -> None:
+        """Wait for what is being taken."""
+        await self._is_idle.wait()
+        if self._finishing:
+            await asyncio.wait(self._finishing)
 
     async def _accept_for_all(self, remote: Remote, asked: Submission) -> tuple[Entry, bool]:
         """The same where the account may be another scheduler's, or become so at any time: whoever
@@ -98,25 +82,57 @@ class Intake:
             if kept_before is None:
                 raise refusal
             return _same(kept_before, asked), True
-        self._adding[asked.account] += 1
-        try:
-            kept = await self._journal.add(Entry(submission=asked))
-        except JournalUnavailable:
-            if (worker := self._engine.owned(asked.account)) is not None:
-                self._engine.tasks.start_soon(worker.reread, asked.key)
-            raise
-        finally:
-            self._adding[asked.account] -= 1
+        kept = await self._add(asked)
         if kept.submission is not asked:
             return _same(kept, asked), True
         # Not the worker from before: the account may have changed hands meanwhile.
-        worker = self._engine.owned(asked.account)
-        if worker is None:
-            remote.added()
+        self._hand_over(kept)
+        return kept, False
+
+    async def _add(self, asked: Submission) -> Entry:
+        """Write it down. What may have been written although that failed is the caller's, and has
+        to run."""
+        self._adding[asked.account] += 1
+        self._is_idle.clear()
+        try:
+            return await self._journal.add(Entry(submission=asked))
+        except JournalUnavailable:
+            self._look_for(asked)
+            raise
+        except asyncio.CancelledError:
+            finishing = asyncio.ensure_future(self._finish(asked))
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
+            raise
+        finally:
+            self._adding[asked.account] -= 1
+            if not self._adding[asked.account]:
+                del self._adding[asked.account]
+            if not self._adding:
+                self._is_idle.set()
+
+    async def _finish(self, asked: Submission) -> None:
+        """Go on for a caller that was cancelled while the journal wrote: it wrote all the same."""
+        try:
+            kept = await self._journal.add(Entry(submission=asked))
+        except JournalUnavailable:
+            self._look_for(asked)
         else:
+            if kept.submission == asked:
+                self._hand_over(kept)
+
+    def _look_for(self, asked: Submission) -> None:
+        if (worker := self._engine.owned(asked.account)) is not None:
+            self._engine.tasks.start_soon(worker.reread, asked.key)
+
+    def _hand_over(self, kept: Entry) -> None:
+        """To the worker that runs the account now, here or elsewhere."""
+        worker = self._engine.owned(kept.account)
+        if worker is not None:
             worker.adopt(kept)
             self._watchers.changed(kept)
-        return kept, False
+        elif self._remote is not None:
+            self._remote.added()
 
     def _refusal(self, worker: Worker, asked: Submission) -> Refusal | None:
         stopped = worker.standing.marks.stopped

@@ -175,6 +175,11 @@ class InventoryGate:
         first = min(waiting, key=lambda entry: entry.seq, default=None)
         return None if first is None else first.account
 
+    @property
+    def is_short_of_nothing(self) -> bool:
+        """Nearly always: then nobody waits here, and nothing has to be told."""
+        return not self._shortages
+
     def shortages(self) -> dict[Pool, Shortage]:
         """What is short now."""
         return dict(self._shortages)

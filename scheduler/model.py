@@ -1,13 +1,15 @@
 """The nouns: what was asked, what was tried, what became of it.
 
 Every value here is frozen. Times are epoch milliseconds of the exchange's clock, amounts are
-`Decimal`, and nothing in this module decides anything: the rules are in `lifecycle`.
+`Decimal`, and nothing in this module decides anything: the rules are in `lifecycle`. The nouns are
+msgspec's structs: one life makes some thirty of them, at a tenth of what dataclasses would cost.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Protocol
+
+from msgspec import Struct, structs
 
 
 class Kind(StrEnum):
@@ -73,8 +75,7 @@ MAX = "max"
 """A borrow's amount that means: as much as can be borrowed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class Submission(Struct, frozen=True, kw_only=True):
     """What a caller asked for, as it was asked. Never changes."""
 
     key: str
@@ -126,8 +127,7 @@ class Outcome(StrEnum):
     NEVER_LEFT = "NEVER_LEFT"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One signature and at most one HTTP request.
 
     The exchange refuses it for good once its clock has passed `fence_ms`.
@@ -152,8 +152,7 @@ class Attempt:
         return self.timestamp_ms + self.recv_window_ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A refusal as the exchange sent it."""
 
     code: int
@@ -161,8 +160,7 @@ class Answer:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """One observation that an outcome rests on."""
 
     at_ms: int
@@ -172,8 +170,7 @@ class Evidence:
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """A submission and everything known of it: one row of the journal.
 
     A change makes a new entry with the next `version`; the journal takes it only if it holds the
@@ -281,18 +278,8 @@ class Entry:
         return None if self.answer is None else self.answer.message
 
 
-Revisable = TypeVar("Revisable", "Entry", "Attempt")
-
-
-def revised(value: Revisable, **changes: object) -> Revisable:
-    """A copy with some fields changed: `dataclasses.replace` at a tenth of its cost, which a life
-    pays a dozen times. It is why the two have no slots."""
-    new = object.__new__(type(value))
-    fields = new.__dict__
-    fields.update(value.__dict__)
-    fields.update(changes)
-    assert len(fields) == len(value.__dict__), f"{changes.keys()} of {type(value).__name__}"
-    return new
+revised = structs.replace
+"""A copy with some fields changed."""
 
 
 class Asked(Protocol):
@@ -306,8 +293,7 @@ class Asked(Protocol):
     def symbol(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class Transaction(Struct, frozen=True, kw_only=True):
     """A borrow or repayment as the exchange's records show it."""
 
     tran_id: int
@@ -322,8 +308,7 @@ class Transaction:
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(Struct, frozen=True, kw_only=True):
     """When a submission would start at the earliest, counting only waits that are certain."""
 
     starts_at_ms: int
@@ -333,8 +318,7 @@ class Quote:
     """What it would wait for: `gap`, `weight`, `limit`, `ban`, `pause`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
+class Alarm(Struct, frozen=True, kw_only=True):
     """Something a person should know of."""
 
     at_ms: int

@@ -7,7 +7,7 @@ from .worker import Worker
 
 def quote(worker: Worker, priority: Priority) -> Quote:
     """Counts only waits that nothing can shorten: pace, weight, a rate limit, a ban."""
-    now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
+    now_ms, steady_ms = worker.clock.both_ms()
     pace, ledger = worker.budget.pace, worker.budget.ledger
     is_urgent = priority is Priority.URGENT
     ahead = worker.queue.ahead(priority)
@@ -23,11 +23,12 @@ def quote(worker: Worker, priority: Priority) -> Quote:
 def is_surely_in_time(worker: Worker, deadline_ms: int) -> bool:
     """A quick answer to whether a quote is worth making: True only if no certain wait can take as
     long as `deadline_ms`."""
-    limits, steady_ms = worker.limits, worker.clock.steady_ms()
+    limits = worker.limits
+    now_ms, steady_ms = worker.clock.both_ms()
     pace, ledger = worker.budget.pace, worker.budget.ledger
     if worker.shared.address.wait_ms(steady_ms) or ledger.blocked_until_ms():
         return False
-    left_ms, waiting = deadline_ms - worker.clock.now_ms(), len(worker.queue)
+    left_ms, waiting = deadline_ms - now_ms, len(worker.queue)
     slots = limits.uid_weight_per_minute // limits.request_weight - limits.urgent_reserve
     each_ms = max(5 * limits.min_gap_ms, 2 * MINUTE_MS // max(1, slots))
     if left_ms > 3 * MINUTE_MS + (waiting + 1) * each_ms:

@@ -85,13 +85,14 @@ class Reader:
 
     def note(self, event: Accepted | Refused | Lost) -> None:
         """Hold against the address what a reply says of it."""
-        steady_ms = self._clock.steady_ms()
         match event:
+            case Accepted():
+                self._address.went_through()
             case Refused(is_address_banned=True, retry_after_ms=retry_after_ms):
-                self._address.ban(retry_after_ms, steady_ms)
+                self._address.ban(retry_after_ms, self._clock.steady_ms())
             case Lost(is_firewalled=True):
-                self._address.firewall(steady_ms)
-            case Accepted() | Refused():
+                self._address.firewall(self._clock.steady_ms())
+            case Refused():
                 self._address.went_through()
 
     def _why_not_now(self, endpoint: Endpoint, purpose: Purpose, payer: str) -> str | None:

@@ -1,14 +1,15 @@
 """Makes each step of an entry durable before anybody acts on it."""
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from . import lifecycle
 from .clock import Clock
 from .errors import JournalUnavailable
 from .events import Accepted, Action, ClaimLost, ClaimRefused, Event, LookUpFailed, Resolved
 from .journal import Journal
-from .journal.protocol import StaleVersion, TranIdClaimed
+from .journal.protocol import AlreadyInAir, StaleVersion, TranIdClaimed
 from .model import Entry
 from .policy import Policy
 from .standing import Standing
@@ -17,8 +18,7 @@ JOURNAL_RETRY_S = 1.0
 """Between two tries to write what the journal did not take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One entry's durable change, and what is to be done about it."""
 
     before: Entry
@@ -35,8 +35,14 @@ class Recorder:
         self._clock = clock
         self._standing = standing
 
-    async def record(self, entry: Entry, event: Event, *, is_patient: bool) -> list[Step]:
+    async def record(
+        self, entry: Entry, event: Event, *, is_patient: bool, following: Step | None = None
+    ) -> list[Step]:
         """The steps that the event led to, durable; the last is the entry's own.
+
+        `following`, another entry's step, is written with it where the journal takes both at once,
+        and is then the last. It is tried once: after a failure only the journal knows whether it
+        was made, though not if StaleVersion is raised.
 
         A patient call tries until the journal takes it; the other raises JournalUnavailable.
         Raises StaleVersion where somebody else moved the entry first, and TranIdClaimed where a
@@ -49,6 +55,10 @@ class Recorder:
             if after is entry:
                 return [step]
             try:
+                if following is not None:
+                    tried, following = following, None
+                    if await self._write_both(after, tried.after, now_ms):
+                        return [step, tried]
                 await self._write(after, now_ms, is_patient=is_patient)
             except TranIdClaimed as claim:
                 if isinstance(event, Resolved):
@@ -76,22 +86,32 @@ class Recorder:
         return kept
 
     async def _write(self, after: Entry, now_ms: int, *, is_patient: bool) -> None:
-        has_failed = False
         while True:
             try:
                 await self._journal.update(after, at_ms=now_ms)
                 break
             except StaleVersion:
-                if not (has_failed and await self._was_written(after)):
+                if not await self._was_written(after):
                     raise
                 break  # a write that seemed to fail did not
             except JournalUnavailable as error:
                 if not is_patient:
                     raise
                 self._standing.journal_failed(error)
-            has_failed = True
             await asyncio.sleep(JOURNAL_RETRY_S)
         self._standing.journal_works()
+
+    async def _write_both(self, after: Entry, following: Entry, now_ms: int) -> bool:
+        """Whether the journal took both. Raises TranIdClaimed."""
+        try:
+            await self._journal.update(after, following, at_ms=now_ms)
+        except JournalUnavailable as error:
+            self._standing.journal_failed(error)
+            return False
+        except (StaleVersion, AlreadyInAir):
+            return False
+        self._standing.journal_works()
+        return True
 
     async def _was_written(self, after: Entry) -> bool:
         return await self.kept(after.key) == after

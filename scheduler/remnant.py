@@ -7,10 +7,9 @@ transaction. Its key follows from that of the first, so however often it is made
 
 import hashlib
 import re
-from dataclasses import replace
 
 from .figures import Owed
-from .model import ALL, Entry, Kind, Submission
+from .model import ALL, Entry, Kind, Submission, revised
 from .policy import Policy
 
 SEND_WITHIN_MS = 300_000
@@ -35,7 +34,7 @@ def is_remnant(left: Owed, entry: Entry, policy: Policy) -> bool:
 
 def submission_for(entry: Entry, left: Owed, now_ms: int) -> Submission:
     """Repays exactly that much, or less if it is gone by then."""
-    return replace(
+    return revised(
         entry.submission,
         key=next_key(entry.key),
         requested=f"{left.total:f}",

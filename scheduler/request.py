@@ -14,7 +14,8 @@ SEND_WITHIN_MAX_S = 7 * 86_400.0
 DECIMALS_MAX = 8
 DIGITS_MAX = 30
 
-_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_AMOUNT = re.compile(rf"(?=[0-9.]*[1-9])[0-9]+(?:\.[0-9]{{1,{DECIMALS_MAX}}})?", re.ASCII)
+"""A plain decimal greater than zero."""
 _ASSET = re.compile(r"[A-Z0-9]{1,64}", re.ASCII)
 _SYMBOL = re.compile(r"[A-Z0-9]{1,20}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
@@ -78,16 +79,22 @@ def checked_key(key: object) -> str:
     )
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+_PRIORITIES = {priority.value: priority for priority in Priority}
+
+
 def _kind(kind: object) -> Kind:
-    if isinstance(kind, str) and kind in Kind.__members__:
-        return Kind(kind)
+    known = _KINDS.get(kind) if isinstance(kind, str) else None
+    if known is not None:
+        return known
     raise InvalidRequest("kind", "kind_invalid", "kind: must be BORROW or REPAY")
 
 
 def checked_priority(priority: object) -> Priority:
     """Raises InvalidRequest."""
-    if isinstance(priority, str) and priority in {"urgent", "normal"}:
-        return Priority(priority)
+    known = _PRIORITIES.get(priority) if isinstance(priority, str) else None
+    if known is not None:
+        return known
     raise InvalidRequest("priority", "priority_invalid", "priority: must be urgent or normal")
 
 
@@ -120,7 +127,7 @@ def _amount(amount: object, kind: Kind) -> str:
         raise InvalidRequest(
             "amount", "amount_not_string", "amount: must be a string or Decimal, never a float"
         )
-    if len(amount) <= DIGITS_MAX + 1 and _AMOUNT.fullmatch(amount) and _is_sendable(amount):
+    if len(amount) - ("." in amount) <= DIGITS_MAX and _AMOUNT.fullmatch(amount):
         return amount
     raise InvalidRequest(
         "amount",
@@ -132,15 +139,6 @@ def _amount(amount: object, kind: Kind) -> str:
 
 _WORDS = {Kind.BORROW: MAX, Kind.REPAY: ALL}
 """An amount in a word."""
-
-
-def _is_sendable(amount: str) -> bool:
-    digits, _, decimals = amount.partition(".")
-    return (
-        len(digits) + len(decimals) <= DIGITS_MAX
-        and len(decimals) <= DECIMALS_MAX
-        and Decimal(amount) > 0
-    )
 
 
 def _plain(amount: Decimal) -> str:

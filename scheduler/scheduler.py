@@ -143,6 +143,7 @@ class Scheduler:
         if self._loop is not None:
             raise Closed("a scheduler starts once; make another")
         self._loop = asyncio.get_running_loop()
+        self._now_s = self._loop.time
         journal = self._timed = TimedJournal(self._journal, self._watchers.committed)
         shared = self._journal if isinstance(self._journal, SharedJournal) else None
         self._engine = Engine(
@@ -262,7 +263,7 @@ class Scheduler:
         Raises InvalidRequest, UnknownAccount, KeyReused, QueueFull, CannotStartInTime,
         AccountStopped, JournalUnavailable, Closed; then nothing was kept.
         """
-        entry, _ = await self.accept(self.checked(account, kind, asset, amount, **options))
+        entry, _ = await self.accept(self._checked(account, kind, asset, amount, options))
         return entry
 
     def checked(
@@ -274,6 +275,11 @@ class Scheduler:
         **options: Unpack[Options],
     ) -> Submission:
         """What `submit` would keep, for `accept`. Raises InvalidRequest, UnknownAccount, Closed."""
+        return self._checked(account, kind, asset, amount, options)
+
+    def _checked(
+        self, account: str, kind: str, asset: str, amount: str | Decimal, options: Options
+    ) -> Submission:
         self._check_open()
         if account not in self._accounts:
             raise UnknownAccount(f"account: {account!r} is not configured")
@@ -302,12 +308,11 @@ class Scheduler:
         amount: str | Decimal,
         options: Options,
     ) -> Entry:
-        given = options.get("key")
-        key = request.new_key() if given is None else request.checked_key(given)
-        waiter, begun_s = self._watchers.wait_for(key), anyio.current_time()
+        asked = self._checked(account, kind, asset, amount, options)
+        key, begun_s = asked.key, self._now_s()
+        waiter = self._watchers.wait_for(key)
         try:
-            chosen: Options = {**options, "key": key}
-            entry = await self.submit(account, kind, asset, amount, **chosen)
+            entry, _ = await self.accept(asked)
             if not is_settled(entry):
                 entry = await self._settled(key, waiter, timeout)
         finally:
@@ -315,7 +320,7 @@ class Scheduler:
         if entry.state is State.CONFIRMED:
             if entry.requested != ALL:
                 return entry
-            left_s = None if timeout is None else begun_s + timeout - anyio.current_time()
+            left_s = None if timeout is None else begun_s + timeout - self._now_s()
             return await self._closed_up(entry, left_s)
         raise not_confirmed(entry)
 
@@ -621,11 +626,11 @@ class Scheduler:
 
     async def _follow(self, key: str, timeout: float) -> Entry:
         """The entry at its end or the timeout, with what interest left of it repaid too."""
-        begun_s = anyio.current_time()
+        begun_s = self._now_s()
         entry = await self.wait(key, timeout=timeout)
         if entry.state is not State.CONFIRMED:
             return entry
-        return await self._closed_up(entry, begun_s + timeout - anyio.current_time())
+        return await self._closed_up(entry, begun_s + timeout - self._now_s())
 
     _settlements: Settlements
     _engine: Engine

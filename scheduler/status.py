@@ -92,7 +92,7 @@ def account_status(
     owner: str | None = None,
     epoch: int | None = None,
 ) -> AccountStatus:
-    now_ms, steady_ms = worker.clock.now_ms(), worker.clock.steady_ms()
+    now_ms, steady_ms = worker.clock.both_ms()
     oldest = worker.queue.oldest()
     ledger, limits = worker.budget.ledger, worker.limits
     used, foreign = ledger.own(steady_ms), ledger.foreign(steady_ms)

@@ -8,12 +8,14 @@ from typing import Protocol, Self, TypeVarTuple
 from weakref import ref
 
 from .errors import Closed, EventsLost
-from .model import Alarm, Entry, State
+from .model import FINAL, Alarm, Entry, State
 
 BUFFER_MAX = 1_000
 """Changes a watcher may fall behind before it is told that it lost some."""
 ALARMS_MAX = 200
 """Alarms kept for `status`."""
+
+_SETTLED = FINAL | {State.UNRESOLVED}
 
 _Args = TypeVarTuple("_Args")
 
@@ -64,18 +66,19 @@ class Watchers:
         """An entry is durable in a new version; `before` as for `Observer.changed`."""
         if _log.isEnabledFor(logging.INFO):
             _log_change(entry)
-        if not is_settled(entry):
-            self._open.add(entry.key)
+        key, is_over = entry.key, is_settled(entry)
+        if not is_over:
+            self._open.add(key)
         else:
-            self._open.discard(entry.key)
-            for waiter in self._waiters.pop(entry.key, ()):
+            self._open.discard(key)
+            for waiter in self._waiters.pop(key, ()):
                 if not waiter.done():
                     waiter.set_result(entry)
         if self._on_change is not None:
             try:
                 self._on_change(entry)
             except Exception:
-                _log.exception("on_change failed for %s", entry.key)
+                _log.exception("on_change failed for %s", key)
         for observer in tuple(self._observers):
             try:
                 observer.changed(before, entry)
@@ -83,7 +86,7 @@ class Watchers:
                 _log.exception("an observer failed")
         if self._feeds:
             self._publish(entry)
-        if self.on_settled is not None and is_settled(entry):
+        if is_over and self.on_settled is not None:
             self.on_settled(entry)
 
     def alarmed(self, alarm: Alarm) -> None:
@@ -236,4 +239,4 @@ def _log_change(entry: Entry) -> None:
 
 def is_settled(entry: Entry) -> bool:
     """Whether waiting longer is unlikely to help: it is final, or it needs somebody to look."""
-    return entry.is_final or entry.state is State.UNRESOLVED
+    return entry.state in _SETTLED

@@ -7,13 +7,13 @@ executed?
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 REPLY_MAX_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, kw_only=True):
     """One request, complete: these exact bytes go out, once, and no redirect is followed.
 
     `path` is absolute and without the query; `query` is percent-encoded and without the "?". A
@@ -23,8 +23,8 @@ class HttpRequest:
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
     reply_max_bytes: int = REPLY_MAX_BYTES
     """A longer reply is no reply."""
 
@@ -33,8 +33,7 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {self.path}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpReply:
+class HttpReply(Struct, frozen=True, kw_only=True):
     """One complete reply. Header names are in lower case."""
 
     status: int

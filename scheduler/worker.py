@@ -1,102 +1,56 @@
-"""The only place where actions are carried out: one account's sending task and settling task.
+"""The only place where actions are carried out: everything that one account consists of.
 
-The sending task chooses and sends, one attempt at a time; the settling task looks at the records
-for what was left undecided. Neither decides anything: the rules are in `lifecycle`, and each step
-is durable before it is acted on.
+Its sender sends, its settler looks at the records for what was left undecided, and both bring here
+what happened. Nothing is decided here: the rules are in `lifecycle`, and each step is durable
+before it is acted on.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from decimal import Decimal
 
 import anyio
 from anyio.abc import TaskGroup
 
-from . import lifecycle
-from .account_queue import FREE, AccountQueue, Headroom
-from .address import Address
-from .amounts import Measured
+from .account_queue import AccountQueue
 from .budget import CHARGED_MAX_MS, Budget
-from .clock import Clock
 from .errors import JournalUnavailable
 from .events import (
-    Accepted,
     Action,
     CancelRequested,
-    Chosen,
-    DeadlinePassed,
     Event,
     Finish,
     Hold,
-    Lost,
-    NotSent,
     PutBack,
     Refused,
     Release,
-    Remarked,
     Resolved,
     Send,
     Settle,
     Started,
     StopAccount,
-    Unmeasured,
 )
 from .exchange import Exchange
-from .figures import Owed
 from .flights import Flights
-from .inventory import InventoryGate
-from .journal import Journal
-from .journal.protocol import AlreadyInAir, PastAttempt, StaleVersion
+from .journal.protocol import StaleVersion
 from .journal.rows import past_attempt
-from .ledger import Charge, limited_until_ms
+from .leftovers import Leftovers
 from .marks import Marks
 from .measure import Measurer
-from .model import Attempt, Entry, Kind, Outcome, Priority, State
+from .model import Entry, Kind, State
 from .policy import Limits, Policy
-from .recorder import JOURNAL_RETRY_S, Recorder
+from .recorder import JOURNAL_RETRY_S, Recorder, Step
 from .refusals import Disposition
-from .remnant import is_remnant, leaves_remnants, submission_for
+from .sender import Sender
 from .settler import Settler
+from .shared import Shared
 from .standing import STOPPED, Standing
-from .timekeeper import Timekeeper
-from .watch import Watchers
 
-CLOSE_UP_SINCE_MS = 120_000
-"""How long ago a repayment of everything may have been confirmed by a process that ended since."""
-RECENT_MAX = 20
+_IN_DOUBT = frozenset({State.UNKNOWN, State.UNRESOLVED})
+_ABSENT = frozenset({State.NOT_EXECUTED, State.QUEUED})
+_ACKNOWLEDGED = frozenset({State.CONFIRMED, State.ACCEPTED})
 
 _log = logging.getLogger("margin_scheduler")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What all accounts of one scheduler have in common."""
-
-    journal: Journal
-    clock: Clock
-    timekeeper: Timekeeper
-    address: Address
-    gate: InventoryGate
-    watchers: Watchers
-    gate_changed: Callable[[], None]
-    """To be called when a borrow of another account may have become free to go."""
-    concluded_absent: Callable[[PastAttempt, int], None]
-    """To be called when an attempt was said not to have happened, with the time of that."""
-    confirmed: Callable[[Entry], None]
-    """To be called when an entry was confirmed."""
-    debt_changed: Callable[[str], None]
-    """To be called when a transaction of this account was acknowledged."""
-    ended: Callable[[Entry], None]
-    """To be called when an entry ended otherwise than CONFIRMED."""
-    suspect: Callable[[], None]
-    """To be called when something failed at the exchange itself."""
-    watch: Callable[[], None]
-    """To be called when a borrow is checked beforehand."""
-    came_late: Callable[[Entry, Event], None] = lambda sent, event: None
-    """To be called with an answer to an entry that somebody else has moved on since."""
 
 
 class Worker:
@@ -124,10 +78,10 @@ class Worker:
         self.limits = limits
         self.policy = policy
         self.shared = shared
-        self.in_air: dict[str, Entry] = {}
-        self._measuring: dict[str, Entry] = {}
-        self._closing_up: dict[str, asyncio.Event] = {}
         self.settler = Settler(self)
+        self.leftovers = Leftovers(self)
+        self._sender = Sender(self)
+        self.in_air = self._sender.in_air
         self.journal = shared.journal
         self.clock = shared.clock
         self.standing = Standing(
@@ -139,30 +93,30 @@ class Worker:
             watchers=shared.watchers,
         )
         self._recorder = Recorder(policy, shared.journal, shared.clock, self.standing)
-        self._wake = asyncio.Event()
-        self._flights_over = asyncio.Event()
-        self._flights_over.set()
         self._tasks: TaskGroup | None = None
-        self._flights: Flights | None = None
         self._cut_off: list[Entry] = []
-        self._is_recovered = False
 
     # Life
 
     def start(self, tasks: TaskGroup, unfinished: Iterable[Entry] = ()) -> None:
         """Begin to send and to settle, with what an earlier process left unfinished."""
         self._tasks = tasks
-        self._flights = Flights(tasks)
         for entry in unfinished:
             self.adopt(entry)
             if entry.state is not State.QUEUED:
                 self._cut_off.append(entry)
-        tasks.start_soon(self._send, self._flights, name=f"send {self.name}")
-        tasks.start_soon(self.settler.run, name=f"settle {self.name}")
+        self._sender.start(Flights(tasks))
+        tasks.start_soon(self._run, name=f"account {self.name}")
 
-    async def _recover(self) -> None:
+    async def _run(self) -> None:
+        try:
+            await self.settler.run()
+        finally:
+            await self._sender.end()
+
+    async def recover(self) -> None:
         """Before anything is sent: charge what still weighs, and settle what was in the air."""
-        now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
+        now_ms, steady_ms = self.clock.both_ms()
         since_ms = now_ms - CHARGED_MAX_MS - self.policy.recv_window_ms
         while True:
             try:
@@ -184,28 +138,21 @@ class Worker:
                 await self.reread(entry.key)
         self._cut_off.clear()
         with suppress(JournalUnavailable):
-            await self._take_up_closing()
-
-    async def _take_up_closing(self) -> None:
-        """What an earlier process confirmed just before it ended may not have been looked at for
-        what it left."""
-        assert self._tasks is not None
-        since_ms = self.clock.now_ms() - CLOSE_UP_SINCE_MS
-        recent = await self.journal.find(account=self.name, state=State.CONFIRMED, limit=RECENT_MAX)
-        for entry in recent:
-            is_due = (entry.finished_at_ms or 0) >= since_ms and leaves_remnants(entry, self.policy)
-            was_seen_to = entry.evidence[-1].source == "account" or entry.key in self._closing_up
-            if is_due and not was_seen_to:
-                self._closing_up[entry.key] = asyncio.Event()
-                self._tasks.start_soon(self._close_up, entry, name=f"close up {entry.key}")
+            assert self._tasks is not None
+            for entry in await self.leftovers.recent():
+                self._tasks.start_soon(self.leftovers.see_to, entry, name=f"close up {entry.key}")
 
     async def landed(self) -> None:
         """Wait until nothing is in the air."""
-        await self._flights_over.wait()
+        await self._sender.landed()
 
     def poke(self) -> None:
         """Something changed: choose again."""
-        self._wake.set()
+        self._sender.poke()
+
+    async def kept(self, key: str) -> Entry | None:
+        """The entry as the journal holds it, however long it takes to get an answer."""
+        return await self._recorder.kept(key)
 
     async def reread(self, key: str, *, is_landing: bool = False) -> None:
         """Go by what the journal holds of a submission, after it and we have come apart: a write
@@ -253,24 +200,19 @@ class Worker:
         return key in self.queue or key in settling or (key in flying and not is_landing)
 
     def put(self, entry: Entry) -> None:
-        """Queue a durable entry."""
+        """Queue a durable entry, and let it start at once if it may."""
         self.queue.add(entry)
-        self.poke()
-
-    async def closed_up(self, key: str) -> None:
-        """Wait until a confirmed repayment of everything was looked at for what it left."""
-        looked = self._closing_up.get(key)
-        if looked is not None:
-            await looked.wait()
+        self._sender.turn()
 
     # What callers may do
 
     async def cancel(self, key: str) -> Entry | None:
         """Take a waiting submission back; None if it is not waiting."""
         entry = self.queue.remove(key)
-        is_measured = entry is None and key in self._measuring
+        is_measured = entry is None and key in self._sender.measuring
         if is_measured:
-            entry = self._measuring[key]  # whoever writes first decides: this, or its attempt
+            # Whoever writes first decides: this, or its attempt.
+            entry = self._sender.measuring[key]
         if entry is None:
             return None
         try:
@@ -287,200 +229,6 @@ class Worker:
         """Let a person decide. Raises StaleVersion where evidence came first."""
         return await self.apply(entry, event, is_patient=False)
 
-    # Sending
-
-    async def _send(self, flights: Flights) -> None:
-        try:
-            await self._send_loop()
-        finally:
-            await flights.end()
-
-    async def _send_loop(self) -> None:
-        while True:
-            self._wake.clear()
-            if self.clock.is_set and not self._is_recovered:
-                self._is_recovered = True
-                await self._recover()
-            now_ms = self.clock.now_ms()
-            overdue = self.queue.take_overdue(now_ms)
-            if overdue:
-                await self._expire(overdue)
-                continue
-            headroom = self._headroom() if self.queue else FREE
-            choice = self.queue.take(now_ms, headroom, frozenset(self.in_air))
-            if choice.entry is not None:
-                await self._launch(choice.entry)
-            else:
-                await _wait(self._wake, choice.wait_ms)
-
-    def _headroom(self) -> Headroom:
-        steady_ms = self.clock.steady_ms()
-        headroom = self.budget.headroom(steady_ms)
-        closed_ms = self.shared.address.wait_ms(steady_ms)
-        if not closed_ms:
-            return headroom
-        return Headroom(
-            normal_ms=max(headroom.normal_ms, closed_ms),
-            urgent_ms=max(headroom.urgent_ms, closed_ms),
-        )
-
-    async def _expire(self, overdue: list[Entry]) -> None:
-        """All at once, so that the journal can write them together."""
-        async with anyio.create_task_group() as expiring:
-            for entry in overdue:
-                expiring.start_soon(self._expire_one, entry)
-
-    async def _expire_one(self, entry: Entry) -> None:
-        try:
-            await self.apply(entry, DeadlinePassed())
-        except StaleVersion:
-            await self.reread(entry.key)
-
-    async def _launch(self, entry: Entry) -> None:
-        """Charge an attempt and let it fly; the loop goes on to watch deadlines meanwhile."""
-        assert self._flights is not None
-        if entry.submission.takes_a_look:
-            self._launch_measured(entry)
-            return
-        attempt = self.exchange.mint(entry, Decimal(entry.requested))
-        is_urgent = entry.priority is Priority.URGENT
-        charge = await self.budget.start(self.clock.steady_ms(), is_urgent=is_urgent)
-        if entry.kind is Kind.BORROW:
-            self.shared.gate.started(entry)
-        self.in_air[attempt.exclusion] = entry
-        self._flights_over.clear()
-        self._flights.start(self._fly(entry, attempt, charge), name=f"attempt {entry.key}")
-
-    def _launch_measured(self, entry: Entry) -> None:
-        """The same for an entry that takes a look at the account first. From here until its answer
-        nothing else goes in between."""
-        if entry.submission.precheck:
-            self.shared.watch()
-        charge = self.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
-        if entry.kind is Kind.BORROW:
-            self.shared.gate.started(entry)
-        exclusion = self.exchange.exclusion(entry)
-        self.in_air[exclusion] = self._measuring[entry.key] = entry
-        self._flights_over.clear()
-        flight = self._measure_and_fly(entry, exclusion, charge)
-        assert self._flights is not None
-        self._flights.start(flight, name=f"measure {entry.key}")
-
-    async def _measure_and_fly(self, entry: Entry, exclusion: str, charge: Charge) -> None:
-        found = await self.measurer.measure(entry)
-        del self._measuring[entry.key]
-        steady_ms = self.clock.steady_ms()
-        if (gap_ms := self.budget.pace.wait_ms(steady_ms)) > 0:  # another pair's was in between
-            await anyio.sleep(gap_ms / 1000)
-        now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
-        is_free = self.queue.may_start(entry, now_ms) and now_ms < entry.deadline_ms
-        if isinstance(found, Measured) and is_free:
-            await self.budget.start_reserved(steady_ms)
-            attempt = self.exchange.mint(entry, found.amount)
-            await self._fly(entry, attempt, charge, found.said)
-            return
-        self.budget.ledger.drop(charge)
-        self._note_gate(entry, NotSent(""))
-        if isinstance(found, Unmeasured):
-            self.shared.suspect()
-        try:
-            if isinstance(found, Measured):
-                self.adopt(await self._recorder.kept(entry.key), is_landing=True)
-            else:
-                await self.apply(entry, found)
-        except StaleVersion:  # taken back meanwhile
-            await self.reread(entry.key, is_landing=True)
-        finally:
-            self._landed(exclusion)
-
-    async def _fly(
-        self, entry: Entry, attempt: Attempt, charge: Charge, said: str | None = None
-    ) -> None:
-        was_moved = False
-        try:
-            now_ms = attempt.timestamp_ms
-            sent, action = lifecycle.advance(entry, Chosen(attempt, said), self.policy, now_ms)
-            assert isinstance(action, Send)
-            self.in_air[attempt.exclusion] = sent
-            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-            answer = await self.exchange.send(attempt)
-            now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
-            self.budget.settle(charge, attempt, answer, now_ms=now_ms, steady_ms=steady_ms)
-            self._note_gate(sent, answer.event)
-            await self._note_limit(answer.event, is_counted=answer.used_weight is not None)
-            if isinstance(answer.event, Lost) and answer.event.is_servers:
-                self.shared.suspect()
-            try:
-                after = await self.apply(sent, answer.event)
-            except StaleVersion:
-                self.shared.came_late(sent, answer.event)
-                raise
-            if after.key in self._closing_up:  # nothing of ours may come between
-                await self._close_up(after)
-        except StaleVersion:
-            was_moved = True
-        finally:
-            self._landed(attempt.exclusion)
-        if was_moved:  # by somebody else; it is in hand no more, so it can be taken up
-            await self.reread(entry.key)
-
-    def _landed(self, exclusion: str) -> None:
-        del self.in_air[exclusion]
-        if not self.in_air:
-            self._flights_over.set()
-        self.poke()
-
-    async def _is_durable(self, entry: Entry, sent: Entry, charge: Charge) -> bool:
-        """Make the attempt durable. If that fails nothing is sent, and the lane waits for the
-        journal; what it then holds of the attempt is corrected before anything else starts."""
-        assert sent.attempt is not None
-        try:
-            await self.journal.update(sent, at_ms=sent.attempt.timestamp_ms)
-        except (StaleVersion, AlreadyInAir, JournalUnavailable) as error:
-            self.budget.ledger.drop(charge)
-            self._note_gate(entry, NotSent(""))
-            if isinstance(error, StaleVersion):
-                raise
-            if isinstance(error, AlreadyInAir):  # another process works on the account
-                self.queue.hold(Disposition.BUSY, entry, self.clock.now_ms())
-                self.queue.add(entry)
-                return False
-            self.standing.journal_failed(error)
-            await anyio.sleep(JOURNAL_RETRY_S)
-            kept = await self._recorder.kept(entry.key)
-            if kept is not None and kept.version == sent.version:
-                await self.apply(sent, NotSent("the journal failed"))
-            else:
-                self.adopt(kept, is_landing=True)
-            return False
-        return True
-
-    async def _note_limit(self, event: Event, *, is_counted: bool) -> None:
-        """After a refusal for weight: nothing of the account starts until the minute is over."""
-        ledger = self.budget.ledger
-        match event:
-            case Refused(disposition=Disposition.LIMITED, is_address_banned=True):
-                pass  # it is the address that waits
-            case Refused(disposition=Disposition.LIMITED, retry_after_ms=retry_after_ms):
-                now_ms, steady_ms = self.clock.now_ms(), self.clock.steady_ms()
-                room_ms = ledger.room_ms(steady_ms) if is_counted else None
-                until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row, room_ms)
-                ledger.block(steady_ms + until_ms - now_ms)
-                await self.standing.limited(until_ms)
-            case Accepted() | Refused():
-                ledger.went_through()
-
-    def _note_gate(self, entry: Entry, event: Event) -> None:
-        if entry.kind is not Kind.BORROW:
-            return
-        if isinstance(event, Refused) and event.disposition is Disposition.STARVED:
-            self.shared.gate.refused(entry, self.clock.now_ms())
-        else:
-            self.shared.gate.ended(entry, was_lent=isinstance(event, Accepted))
-        self.shared.gate_changed()
-
     # Carrying out
 
     async def apply(self, entry: Entry, event: Event, *, is_patient: bool = True) -> Entry:
@@ -490,11 +238,20 @@ class Worker:
             await self.shared.timekeeper.sample()
         for step in steps:
             self._carry_out(step.before, step.after, step.action)
-            self._tell(step.before, step.after)
         return steps[-1].after
+
+    async def apply_with(self, entry: Entry, event: Event, following: Step) -> bool:
+        """The same together with another entry's step, in one write if the journal takes both;
+        whether it did. Raises StaleVersion; then that step was not made either."""
+        steps = await self._recorder.record(entry, event, is_patient=True, following=following)
+        for step in steps:
+            self._carry_out(step.before, step.after, step.action)
+        return steps[-1] is following
 
     def _carry_out(self, before: Entry, after: Entry, action: Action | None) -> None:
         match action:
+            case Send():
+                pass  # its flight goes on
             case Hold(cause):
                 self.queue.hold(cause, after, self.clock.now_ms())
                 self.queue.add(after)
@@ -518,68 +275,29 @@ class Worker:
         if after is not before:
             self.shared.watchers.changed(after, before.state)
         self.poke()
+        self._tell(before, after)
 
     def _tell(self, before: Entry, after: Entry) -> None:
         """Those who check afterwards whether what is said here was right."""
-        was_open = before.state in {State.UNKNOWN, State.UNRESOLVED}
-        if was_open and after.state in {State.NOT_EXECUTED, State.QUEUED}:
+        if before.state in _IN_DOUBT and after.state in _ABSENT:
             self.shared.concluded_absent(past_attempt(before), self.clock.now_ms())
-        if after.state is before.state or after.state not in {State.CONFIRMED, State.ACCEPTED}:
+        if after.state is before.state or after.state not in _ACKNOWLEDGED:
             return
         self.shared.debt_changed(self.name)
         if before.state is State.SENT and after.state is State.CONFIRMED:
             self.shared.confirmed(after)
-        elif after.key in self._closing_up:  # found by its record, while others may have gone
+        elif after.key in self.leftovers:  # found by its record, while others may have gone
             assert self._tasks is not None
-            self._tasks.start_soon(self._close_up, after, name=f"close up {after.key}")
+            self._tasks.start_soon(self.leftovers.see_to, after, name=f"close up {after.key}")
 
     def _finished(self, before: Entry, after: Entry) -> None:
         if before.state is State.SENT:
             self.queue.went_through()
         self._decided(after)
-        if after.state is State.CONFIRMED and leaves_remnants(after, self.policy):
-            self._closing_up[after.key] = asyncio.Event()
-        elif after.state is not State.CONFIRMED:
+        if after.state is State.CONFIRMED:
+            self.leftovers.expect(after)
+        else:
             self.shared.ended(after)
-
-    async def _close_up(self, entry: Entry) -> None:
-        """Repay what interest has left of a debt that was to be repaid whole."""
-        try:
-            left = await self._left_of(entry)
-            if left is None or not left.total:
-                return
-            if not is_remnant(left, entry, self.policy):
-                said = f"{left.total:f} is owed after it, which is no interest, and was left alone"
-                await self.apply(entry, Remarked(said), is_patient=False)
-                return
-            following = submission_for(entry, left, self.clock.now_ms())
-            kept = await self.journal.add(Entry(submission=following))
-            if kept.submission is following:
-                self.put(kept)
-                self.shared.watchers.changed(kept)
-            said = f"{left.total:f} was left by interest: {kept.key} repays it"
-            await self.apply(entry, Remarked(said), is_patient=False)
-        except (JournalUnavailable, StaleVersion) as error:
-            _log.warning("what %s left was not seen to: %s", entry.key, error)
-        finally:
-            self._closing_up.pop(entry.key).set()
-
-    async def _left_of(self, entry: Entry) -> Owed | None:
-        """What is owed after a repayment, unless others of ours may have borrowed since."""
-        assert entry.attempt is not None
-        left = await self.measurer.owed(entry)
-        if left is not None and left.total >= entry.attempt.amount:
-            await anyio.sleep(self.policy.remnant_wait_ms / 1000)
-            left = await self.measurer.owed(entry)
-        since = await self.journal.attempts_since(self.name, entry.attempt.timestamp_ms)
-        is_disturbed = any(
-            past.kind is Kind.BORROW
-            and (past.asset, past.symbol) == (entry.asset, entry.symbol)
-            and past.attempt.outcome is not Outcome.NEVER_LEFT
-            and past.attempt.timestamp_ms > entry.attempt.timestamp_ms
-            for past in since
-        )
-        return None if is_disturbed else left
 
     def _decided(self, after: Entry) -> None:
         self.queue.decided(after.key)
@@ -598,14 +316,3 @@ class Worker:
 
 def _is_clock_refused(event: Event) -> bool:
     return isinstance(event, Refused) and event.disposition is Disposition.CLOCK
-
-
-async def _wait(wake: asyncio.Event, wait_ms: int | None) -> None:
-    if wait_ms is None:
-        await wake.wait()
-    else:
-        handle = asyncio.get_running_loop().call_later(wait_ms / 1000, wake.set)
-        try:
-            await wake.wait()
-        finally:
-            handle.cancel()

@@ -1,7 +1,6 @@
 """Which submission of an account goes next, and how long until that should be asked again."""
 
 import operator
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -20,7 +19,7 @@ from hypothesis.stateful import (
 from scheduler.account_queue import AccountQueue, Choice, Headroom, HoldState
 from scheduler.events import Cause, NotSent
 from scheduler.inventory import InventoryGate
-from scheduler.model import Entry, Kind, Priority, State
+from scheduler.model import Entry, Kind, Priority, State, revised
 from scheduler.policy import Policy
 from scheduler.refusals import Disposition
 
@@ -133,7 +132,7 @@ def test_what_comes_back_goes_to_the_place_it_had(back: list[int]) -> None:
     others = [waiting(seq) for seq in range(1, 6) if seq not in back]
     line = queue(*others)
     for seq in back:
-        line.add(replace(taken[seq], version=3))
+        line.add(revised(taken[seq], version=3))
     assert drain(line) == [1, 2, 3, 4, 5]
 
 
@@ -141,7 +140,7 @@ def test_what_comes_back_is_the_new_version() -> None:
     line = queue(waiting(1), waiting(2))
     first = line.take(NOW_MS, FREE).entry
     assert first is not None
-    line.add(replace(first, version=7))
+    line.add(revised(first, version=7))
     again = line.take(NOW_MS, FREE).entry
     assert again is not None
     assert (again.seq, again.version) == (1, 7)
@@ -234,7 +233,7 @@ def test_the_deadline_of_what_comes_back_still_holds() -> None:
     taken = line.take(NOW_MS, FREE).entry
     assert taken is not None
     assert line.take_overdue(NOW_MS + 1_000) == []
-    line.add(replace(taken, version=3))
+    line.add(revised(taken, version=3))
     assert [e.seq for e in line.take_overdue(NOW_MS + 5_000)] == [1]
 
 
@@ -243,7 +242,7 @@ def test_a_deadline_that_came_while_its_entry_was_away_is_not_forgotten() -> Non
     taken = line.take(NOW_MS, FREE).entry
     assert taken is not None
     assert line.take_overdue(NOW_MS + 6_000) == []
-    line.add(replace(taken, version=3))
+    line.add(revised(taken, version=3))
     assert [e.seq for e in line.take_overdue(NOW_MS + 6_000)] == [1]
 
 
@@ -340,7 +339,7 @@ def test_holds_double_up_to_their_bound_with_a_quarter_of_jitter(
 ) -> None:
     line, now_ms = queue(), NOW_MS
     for number, wait_ms in enumerate(waits_ms):
-        line.hold(cause, replace(waiting(1), attempts=number), now_ms)
+        line.hold(cause, revised(waiting(1), attempts=number), now_ms)
         assert wait_ms <= hold_ms(line, now_ms) <= wait_ms * 5 // 4
         now_ms += 10_000
 
@@ -404,7 +403,7 @@ def test_a_refusal_for_the_clock_goes_again_at_once_but_once(
     clock_refusals: int, is_held: bool
 ) -> None:
     line = queue(waiting(1))
-    line.hold(CLOCK, replace(waiting(2), clock_refusals=clock_refusals), NOW_MS)
+    line.hold(CLOCK, revised(waiting(2), clock_refusals=clock_refusals), NOW_MS)
     assert (line.take(NOW_MS, FREE).entry is None) is is_held
 
 
@@ -477,7 +476,7 @@ def test_a_lost_borrow_holds_the_account_until_its_fence_and_its_asset_until_it_
             id="of an amount not known yet",
         ),
         pytest.param(
-            replace(waiting(1, REPAY, priority=URGENT, amount="all"), attempt=attempt(amount="99")),
+            revised(waiting(1, REPAY, priority=URGENT, amount="all"), attempt=attempt(amount="99")),
             EQUAL_MS + 1,
             id="of an amount not known anew, whatever its last attempt had",
         ),
@@ -541,7 +540,7 @@ def test_nothing_else_waits_for_the_hour(asked: Entry) -> None:
 
 
 def test_others_go_while_a_look_that_failed_backs_off_and_those_behind_it_wait() -> None:
-    failed = replace(waiting(1, REPAY, amount="all"), look_not_before_ms=NOW_MS + 9_000)
+    failed = revised(waiting(1, REPAY, amount="all"), look_not_before_ms=NOW_MS + 9_000)
     behind, other = waiting(2, REPAY), waiting(3, REPAY, "BTC")
     line = queue(failed, behind, other)
     assert line.take(NOW_MS + 4_000, FREE).entry is other
@@ -577,9 +576,9 @@ def test_the_longest_of_several_holds_counts(later_ms: list[int]) -> None:
     for number, ms in enumerate(later_ms):
         one = lost()
         line.undecided(
-            replace(
+            revised(
                 one,
-                submission=replace(one.submission, key=f"lost{number}"),
+                submission=revised(one.submission, key=f"lost{number}"),
                 attempt=attempt(timestamp_ms=NOW_MS + ms),
             )
         )
@@ -670,7 +669,7 @@ def test_a_borrow_that_is_no_longer_the_head_of_its_row_keeps_no_other_account_w
     assert theirs.take(NOW_MS, FREE).entry is None
     gate.ended(first, was_lent=False)
     mine.hold(BUSY, first, NOW_MS)
-    mine.add(replace(first, version=4))  # and now the first is back before it
+    mine.add(revised(first, version=4))  # and now the first is back before it
     now_ms = NOW_MS + 60
     assert mine.take(now_ms, FREE).entry is None
     gate.answered(("USDT", False), Decimal(200), NOW_MS + 1_000)
@@ -737,7 +736,7 @@ def test_coming_back_again_and_again_keeps_one_deadline() -> None:
     for version in range(2, 1_000):
         taken = line.take(NOW_MS, FREE).entry
         assert taken is not None
-        line.add(replace(taken, version=version))
+        line.add(revised(taken, version=version))
     assert sizes(line) == (1, 1)
 
 
@@ -884,7 +883,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(back=consumes(taken))
     def come_back(self, back: Entry | None) -> None:
         if back is not None:
-            newer = replace(back, version=back.version + 2, attempts=back.attempts + 1)
+            newer = revised(back, version=back.version + 2, attempts=back.attempts + 1)
             self.queue.add(newer)
             self.model.entries.append(newer)
 
@@ -894,7 +893,7 @@ class QueueMachine(RuleBasedStateMachine):
             tried = attempt(
                 timestamp_ms=self.now_ms, amount=gone.requested, exclusion=by_pair(gone)
             )
-            undecided = replace(gone, state=state, attempt=tried)
+            undecided = revised(gone, state=state, attempt=tried)
             self.queue.undecided(undecided)
             self.model.undecided[gone.key] = undecided
 

@@ -1,6 +1,5 @@
 """How much an attempt asks for, where that takes a look."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,19 +7,19 @@ import pytest
 from scheduler.amounts import Measured, borrowing, repayment
 from scheduler.events import Precluded
 from scheduler.figures import Ceiling, Owed
-from scheduler.model import Entry, Kind
+from scheduler.model import Entry, Kind, revised
 
 from .build import entry
 
 
 def repay(amount: str, *, at_most: bool = False) -> Entry:
     asked = entry(kind=Kind.REPAY, amount=amount)
-    return replace(asked, submission=replace(asked.submission, at_most=at_most))
+    return revised(asked, submission=revised(asked.submission, at_most=at_most))
 
 
 def borrow(amount: str, *, at_most: bool = False) -> Entry:
     asked = entry(amount=amount)
-    return replace(asked, submission=replace(asked.submission, at_most=at_most))
+    return revised(asked, submission=revised(asked.submission, at_most=at_most))
 
 
 def owed(principal: str, interest: str = "0") -> Owed:

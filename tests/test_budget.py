@@ -42,7 +42,7 @@ async def run(
         if wait_ms:
             await anyio.sleep(min(wait_ms, until_ms - now_ms) / 1000)
             continue
-        charge = await budget.start(now_ms, is_urgent=is_urgent)
+        charge = budget.start(now_ms, is_urgent=is_urgent)
         assert steady_ms() == now_ms, "starting does not wait"
         starts.append(now_ms)
         await anyio.sleep(answer_ms(len(starts)) / 1000)
@@ -105,7 +105,7 @@ async def test_urgent_ones_may_spend_the_reserve_that_normal_ones_may_not() -> N
 async def test_the_wait_it_names_is_the_wait_there_is() -> None:
     budget = Budget(Limits(burst_weight=2 * REQUEST, min_gap_ms=0, urgent_reserve=0))
     for _ in range(2):
-        budget.ledger.end(await budget.start(0, is_urgent=False), 0)
+        budget.ledger.end(budget.start(0, is_urgent=False), 0)
     wait_ms = budget.headroom(0).normal_ms
     assert wait_ms == pytest.approx(500, abs=2)  # 1500 at 3 a millisecond
     await anyio.sleep((wait_ms - 3) / 1000)
@@ -120,7 +120,7 @@ async def test_the_wait_it_names_is_the_wait_there_is() -> None:
 async def settled(event: Accepted | Refused | NotSent | Lost, used: int | None = None) -> Budget:
     """After one attempt that started at 0 and ended 100 ms later."""
     budget = Budget(Limits(min_gap_ms=100))
-    charge = await budget.start(0, is_urgent=False)
+    charge = budget.start(0, is_urgent=False)
     budget.settle(charge, attempt(), Sent(event, used), now_ms=NOW_MS + 100, steady_ms=100)
     return budget
 
@@ -147,7 +147,7 @@ async def test_a_collision_widens_the_gap_and_whatever_gets_through_ends_the_row
     budget = await settled(BUSY)
     assert budget.pace.gap_ms(100) == 100 + STEP_MS
     for event in (BUSY, Accepted(1), BUSY):
-        charge = await budget.start(0, is_urgent=False)
+        charge = budget.start(0, is_urgent=False)
         budget.settle(charge, attempt(), Sent(event, None), now_ms=NOW_MS, steady_ms=100)
     assert budget.pace.gap_ms(100) == 100 + 2 * STEP_MS
 

@@ -1,6 +1,5 @@
 """Which borrows of a starved asset may start."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scheduler.inventory import InventoryGate, Pool
-from scheduler.model import Answer, Entry, Kind, State
+from scheduler.model import Answer, Entry, Kind, State, revised
 from scheduler.policy import Policy
 
 from .build import NOW_MS, UNHURRIED, entry
@@ -109,7 +108,7 @@ def test_borrows_of_that_amount_and_more_wait_whoever_asks(asked: Entry, now_ms:
 
 def test_one_that_takes_what_there_is_waits_once_it_was_refused_that() -> None:
     refused = Answer(code=-3045, name="INSUFFICIENT_INVENTORY", message="no")
-    asked = replace(borrow(1, "max"), answer=refused)
+    asked = revised(borrow(1, "max"), answer=refused)
     assert not short().may_start(asked, NOW_MS)
 
 
@@ -464,7 +463,7 @@ def test_whoever_withdraws_makes_way_for_the_next() -> None:
 def test_a_new_version_of_a_waiting_borrow_takes_its_place() -> None:
     gate = short()
     gate.may_start(borrow(1), NOW_MS)
-    newer = replace(borrow(1), version=3)
+    newer = revised(borrow(1), version=3)
     gate.may_start(newer, NOW_MS)
     refill(gate, "100", RETRY_MS)
     assert gate.may_start(newer, RETRY_MS)

@@ -40,7 +40,7 @@ from scheduler.events import (
     Unmeasured,
 )
 from scheduler.lifecycle import MOVES, UNDECIDED, advance, may_resolve_from_ms, was_matched
-from scheduler.model import FINAL, Answer, Entry, Kind, Outcome, State, Transaction
+from scheduler.model import FINAL, Answer, Entry, Kind, Outcome, State, Transaction, revised
 from scheduler.policy import Policy
 from scheduler.refusals import Disposition
 
@@ -127,7 +127,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ),
     (
         "the same after proven absence",
-        replace(entry(kind=Kind.REPAY, amount="all"), was_absent=True),
+        revised(entry(kind=Kind.REPAY, amount="all"), was_absent=True),
         Precluded(NOTHING),
         POLICY,
         State.NOT_EXECUTED,
@@ -145,7 +145,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ("time runs out, never sent", entry(), DeadlinePassed(), POLICY, State.EXPIRED, Finish()),
     (
         "time runs out after a refusal",
-        replace(entry(), answer=BUSY.answer),
+        revised(entry(), answer=BUSY.answer),
         DeadlinePassed(),
         POLICY,
         State.REJECTED,
@@ -153,7 +153,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ),
     (
         "time runs out after proven absence",
-        replace(entry(), was_absent=True),
+        revised(entry(), was_absent=True),
         DeadlinePassed(),
         POLICY,
         State.NOT_EXECUTED,
@@ -161,7 +161,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ),
     (
         "a refusal outweighs an absence before it",
-        replace(entry(), was_absent=True, answer=BUSY.answer),
+        revised(entry(), was_absent=True, answer=BUSY.answer),
         DeadlinePassed(),
         POLICY,
         State.REJECTED,
@@ -222,7 +222,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ("first -1021", entry(State.SENT), CLOCK, POLICY, State.QUEUED, Hold(Disposition.CLOCK)),
     (
         "fourth -1021",
-        replace(entry(State.SENT), clock_refusals=3),
+        revised(entry(State.SENT), clock_refusals=3),
         CLOCK,
         POLICY,
         State.QUEUED,
@@ -230,7 +230,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ),
     (
         "fifth -1021",
-        replace(entry(State.SENT), clock_refusals=4),
+        revised(entry(State.SENT), clock_refusals=4),
         CLOCK,
         POLICY,
         State.REJECTED,
@@ -416,7 +416,7 @@ CASES: list[tuple[str, Entry, Event, Policy, State, Action | None]] = [
     ),
     (
         "advice for a rejected one",
-        replace(entry(State.REJECTED), answer=TERMINAL.answer),
+        revised(entry(State.REJECTED), answer=TERMINAL.answer),
         Advised("at most 5"),
         POLICY,
         State.REJECTED,
@@ -830,8 +830,8 @@ def test_an_amount_that_was_looked_up_is_looked_up_again_three_times_at_most() -
 
 
 def test_what_is_left_after_at_most_an_amount_is_what_was_asked_for() -> None:
-    asked = replace(entry(State.SENT, kind=Kind.REPAY).submission, at_most=True)
-    sent = replace(entry(State.SENT, kind=Kind.REPAY), submission=asked)
+    asked = revised(entry(State.SENT, kind=Kind.REPAY).submission, at_most=True)
+    sent = revised(entry(State.SENT, kind=Kind.REPAY), submission=asked)
     assert advance(sent, DUST, POLICY, NOW_MS)[0].state is State.REJECTED
     assert advance(sent, EXCEEDING, POLICY, NOW_MS)[0].state is State.QUEUED
 
@@ -847,7 +847,7 @@ def test_advice_takes_the_place_of_the_general_one() -> None:
 
 def test_a_chosen_entry_carries_its_attempt_and_counts_it() -> None:
     minted = attempt(number=3)
-    after, _ = advance(replace(entry(), attempts=2), Chosen(minted), POLICY, NOW_MS)
+    after, _ = advance(revised(entry(), attempts=2), Chosen(minted), POLICY, NOW_MS)
     assert (after.attempt, after.attempts) == (minted, 3)
 
 
@@ -916,12 +916,12 @@ def test_only_refusals_for_the_clock_count_as_such() -> None:
 
 
 def test_a_lost_answer_forgets_the_refusal_before_it() -> None:
-    sent = replace(entry(State.SENT), answer=BUSY.answer)
+    sent = revised(entry(State.SENT), answer=BUSY.answer)
     assert advance(sent, Lost("reset"), POLICY, NOW_MS)[0].answer is None
 
 
 def test_dying_in_the_air_forgets_the_refusal_before_it() -> None:
-    sent = replace(entry(State.SENT), answer=BUSY.answer)
+    sent = revised(entry(State.SENT), answer=BUSY.answer)
     assert advance(sent, Started(), POLICY, NOW_MS)[0].answer is None
 
 

@@ -1,7 +1,5 @@
 """Steps that are made durable before anybody acts on them, and what becomes of a disputed claim."""
 
-from dataclasses import replace
-
 import pytest
 
 from scheduler.account_queue import AccountQueue
@@ -11,7 +9,7 @@ from scheduler.inventory import InventoryGate
 from scheduler.journal.memory import MemoryJournal
 from scheduler.lifecycle import advance
 from scheduler.marks import Marks
-from scheduler.model import Alarm, Entry, Evidence, Outcome, State
+from scheduler.model import Alarm, Entry, Evidence, Outcome, State, revised
 from scheduler.policy import Policy
 from scheduler.recorder import Recorder
 from scheduler.standing import Standing
@@ -52,12 +50,12 @@ class Desk:
         """Holds the disputed transaction, by a match (`record`) or by its own reply."""
         entry = await self.sent(key, NOW_MS)
         assert entry.attempt is not None
-        held = replace(
+        held = revised(
             entry,
             state=State.CONFIRMED,
             version=entry.version + 1,
             tran_id=DISPUTED,
-            attempt=replace(entry.attempt, outcome=Outcome.ANSWERED, ended_at_ms=NOW_MS + 1),
+            attempt=revised(entry.attempt, outcome=Outcome.ANSWERED, ended_at_ms=NOW_MS + 1),
             finished_at_ms=NOW_MS + 1,
             evidence=(Evidence(at_ms=NOW_MS + 1, source=source, detail="told"),),
         )

@@ -1,13 +1,12 @@
 """What interest leaves of a debt that was repaid whole."""
 
 import re
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from scheduler.figures import Owed
-from scheduler.model import Entry, Kind, State
+from scheduler.model import Entry, Kind, State, revised
 from scheduler.policy import Policy
 from scheduler.remnant import is_remnant, leaves_remnants, next_key, nth, submission_for
 
@@ -73,7 +72,7 @@ def test_it_is_repaid_by_exactly_that_much_or_less_on_the_same_account() -> None
     before = repaid().submission
     assert (asked.requested, asked.at_most) == ("0.0015", True)
     assert (
-        replace(
+        revised(
             asked,
             key=before.key,
             requested=before.requested,

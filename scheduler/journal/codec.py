@@ -188,6 +188,8 @@ def history_row_of(row: Row) -> HistoryRow:
 # `dumps` writes ASCII only, so that any text gets through.
 def evidence_text(evidence: tuple[Evidence, ...]) -> str:
     """The value of the column `evidence`."""
+    if not evidence:  # as whenever an attempt is sent
+        return "[]"
     return dumps([(each.at_ms, each.source, each.detail) for each in evidence])
 
 

@@ -18,7 +18,7 @@ class MemoryJournal:
         self._attempts: dict[str, dict[tuple[str, int], Entry]] = {}
         self._claims: dict[tuple[str, Kind, int], str] = {}
         self._in_air: dict[str, str] = {}
-        self._history: dict[str, list[tuple[int, int, State, str]]] = {}
+        self._history: dict[str, list[tuple[int, Entry]]] = {}
         self._marks: dict[tuple[str, str], str] = {}
 
     async def open(self) -> None:
@@ -82,7 +82,10 @@ class MemoryJournal:
         return sorted((self._entries[key] for key in self._unfinished), key=lambda e: e.seq)
 
     async def history(self, key: str) -> list[HistoryRow]:
-        return [HistoryRow(key, *row) for row in self._history.get(key, ())]
+        return [
+            HistoryRow(key, entry.version, at_ms, entry.state, history_detail(entry))
+            for at_ms, entry in self._history.get(key, ())
+        ]
 
     async def attempts_since(self, account: str, since_ms: int) -> list[PastAttempt]:
         found = [
@@ -170,8 +173,4 @@ class MemoryJournal:
             if attempts is None:
                 attempts = self._attempts[account] = {}
             attempts[key, attempt.number] = entry
-        row = (entry.version, at_ms, state, history_detail(entry))
-        if key in self._history:
-            self._history[key].append(row)
-        else:
-            self._history[key] = [row]
+        self._history.setdefault(key, []).append((at_ms, entry))

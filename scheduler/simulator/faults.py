@@ -2,10 +2,11 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 import orjson
+from msgspec import structs
 
 from ..wire import HttpReply
 from .endpoints import BORROW_REPAY, RECORDS
@@ -325,7 +326,7 @@ def _without_rows(reply: HttpReply) -> HttpReply:
 
 
 def _oversized(reply: HttpReply) -> HttpReply:
-    return replace(reply, body=reply.body + b" " * (1 << 20))
+    return structs.replace(reply, body=reply.body + b" " * (1 << 20))
 
 
 _SPOILT: Mapping[Fault, Callable[[HttpReply], HttpReply]] = {

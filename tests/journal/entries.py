@@ -1,6 +1,5 @@
 """Entries for the journal's tests, moved on as `lifecycle` moves them."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +13,7 @@ from scheduler.model import (
     Priority,
     State,
     Submission,
+    revised,
 )
 
 NOW_MS = 1_700_000_000_000
@@ -30,7 +30,7 @@ def new(key: str = "k", account: str = "main", **changes: Any) -> Entry:
         submitted_at_ms=NOW_MS,
         deadline_ms=NOW_MS + 300_000,
     )
-    return Entry(submission=replace(submission, **changes))
+    return Entry(submission=revised(submission, **changes))
 
 
 def sent(entry: Entry, *, at_ms: int = NOW_MS + 1, exclusion: str | None = None) -> Entry:
@@ -127,7 +127,7 @@ def filled(entry: Entry, *, at_ms: int = NOW_MS + 3) -> Entry:
     return _next(
         entry,
         State.UNRESOLVED,
-        attempt=replace(entry.attempt, outcome=Outcome.LOST, ended_at_ms=at_ms),
+        attempt=revised(entry.attempt, outcome=Outcome.LOST, ended_at_ms=at_ms),
         answer=Answer(
             code=-1007, name="TIMEOUT", message="Zeit überschritten; DROP TABLE\x00 — 超时"
         ),
@@ -146,12 +146,12 @@ def filled(entry: Entry, *, at_ms: int = NOW_MS + 3) -> Entry:
 
 
 def _next(entry: Entry, state: State, **changes: Any) -> Entry:
-    return replace(entry, state=state, version=entry.version + 1, **changes)
+    return revised(entry, state=state, version=entry.version + 1, **changes)
 
 
 def _ended(entry: Entry, outcome: Outcome, at_ms: int) -> Entry:
     assert entry.attempt is not None
-    return replace(entry, attempt=replace(entry.attempt, outcome=outcome, ended_at_ms=at_ms))
+    return revised(entry, attempt=revised(entry.attempt, outcome=outcome, ended_at_ms=at_ms))
 
 
 def _noted(entry: Entry, at_ms: int, source: str, detail: str) -> tuple[Evidence, ...]:

@@ -3,11 +3,11 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal.sqlite import SqliteJournal
-from scheduler.model import Entry
+from scheduler.model import Entry, revised
 
 from .entries import NOW_MS, cancelled, confirmed, new, refused, sent
 
@@ -147,7 +147,7 @@ async def broken_promises(
             wrong.append(f"{key} is archived, and {archive.get(key)} of its changes are there")
     for key, kept in found.items():
         acknowledged, begun = memory.acknowledged.get(key), memory.begun[key]
-        if kept != acknowledged and (kept is None or replace(kept, seq=begun.seq) != begun):
+        if kept != acknowledged and (kept is None or revised(kept, seq=begun.seq) != begun):
             wrong.append(f"{key} is {_told(kept)}, and {_told(acknowledged)} was acknowledged")
     for one, other in memory.together.items():
         if (found[one] == memory.begun[one]) != (found[other] == memory.begun[other]):

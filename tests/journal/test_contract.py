@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from scheduler.errors import JournalUnavailable
 from scheduler.journal import Journal
 from scheduler.journal.protocol import AlreadyInAir, HistoryRow, StaleVersion, TranIdClaimed
-from scheduler.model import Entry, Kind, Outcome, State
+from scheduler.model import Entry, Kind, Outcome, State, revised
 
 from .entries import (
     NOW_MS,
@@ -70,7 +70,7 @@ async def outcomes(*writes: Awaitable[object]) -> list[str]:
 
 async def test_an_added_entry_reads_back_as_it_was(journal: Journal) -> None:
     kept = await journal.add(full())
-    assert kept == replace(full(), seq=kept.seq)
+    assert kept == revised(full(), seq=kept.seq)
     assert await journal.get("full") == kept
 
 
@@ -144,17 +144,18 @@ async def test_later_entries_have_higher_seqs(journal: Journal) -> None:
 async def test_an_updated_entry_reads_back_as_it_was(journal: Journal, entry: Entry) -> None:
     kept = await journal.add(Entry(submission=entry.submission))
     for version in range(2, entry.version):
-        await journal.update(replace(kept, version=version), at_ms=NOW_MS)
-    updated = await write(journal, replace(entry, seq=kept.seq))
+        await journal.update(revised(kept, version=version), at_ms=NOW_MS)
+    updated = await write(journal, revised(entry, seq=kept.seq))
     assert await journal.get("k") == updated
     assert await journal.find() == [updated]
 
 
 def test_no_field_of_an_entry_is_forgotten_here() -> None:
     entry = filled(sent(full()))
-    entry = replace(entry, seq=7)  # the journal's own
+    entry = revised(entry, seq=7)  # the journal's own
+    assert entry.attempt is not None
     for value in (entry, entry.submission, entry.attempt):
-        for each in fields(value):  # type: ignore[arg-type]
+        for each in structs.fields(value):
             assert getattr(value, each.name) != each.default, each.name
 
 
@@ -162,7 +163,7 @@ def test_no_field_of_an_entry_is_forgotten_here() -> None:
 async def test_amounts_keep_every_digit(journal: Journal, amount: str) -> None:
     entry = sent(await journal.add(new(requested=amount)))
     assert entry.attempt is not None
-    await write(journal, replace(entry, attempt=replace(entry.attempt, amount=Decimal(amount))))
+    await write(journal, revised(entry, attempt=revised(entry.attempt, amount=Decimal(amount))))
     kept = await journal.get("k")
     assert kept is not None
     assert kept.attempt is not None
@@ -194,13 +195,13 @@ async def test_only_the_next_version_of_the_kept_entry_is_taken(
     kept = await journal.add(new())
     await journal.add(new("other"))
     with pytest.raises(StaleVersion):
-        await write(journal, replace(cancelled(kept), **changes))  # type: ignore[arg-type]
+        await write(journal, revised(cancelled(kept), **changes))
     assert await journal.get("k") == kept
 
 
 async def test_an_entry_that_was_never_added_cannot_be_updated(journal: Journal) -> None:
     with pytest.raises(StaleVersion):
-        await write(journal, sent(replace(new(), seq=1)))
+        await write(journal, sent(revised(new(), seq=1)))
     assert await journal.get("k") is None
 
 
@@ -219,7 +220,7 @@ async def test_of_many_writers_one_wins_each_version(journal: Journal) -> None:
 
 async def test_an_update_of_several_writes_all_or_none(journal: Journal) -> None:
     one, other = await journal.add(new("one")), await journal.add(new("other"))
-    stale = replace(cancelled(other), version=5)
+    stale = revised(cancelled(other), version=5)
     for entries in [(cancelled(one), stale), (stale, cancelled(one))]:
         with pytest.raises(StaleVersion):
             await journal.update(*entries, at_ms=NOW_MS)
@@ -288,8 +289,8 @@ async def test_a_claim_can_be_handed_over_in_one_update(journal: Journal) -> Non
 async def test_two_entries_can_swap_their_claims_in_one_update(journal: Journal) -> None:
     one, other = await add_confirmed(journal, "one", 1), await add_confirmed(journal, "other", 2)
     swapped = (
-        replace(one, tran_id=2, version=one.version + 1),
-        replace(other, tran_id=1, version=other.version + 1),
+        revised(one, tran_id=2, version=one.version + 1),
+        revised(other, tran_id=1, version=other.version + 1),
     )
     await journal.update(*swapped, at_ms=NOW_MS)
     assert await journal.claimed("main", Kind.BORROW, frozenset({1, 2})) == {1: "other", 2: "one"}
@@ -367,7 +368,7 @@ async def test_the_air_is_handed_over_in_one_update(journal: Journal) -> None:
 
 async def test_a_change_of_the_one_in_the_air_keeps_its_place(journal: Journal) -> None:
     in_air = await write(journal, sent(await journal.add(new("one"))))
-    await write(journal, replace(in_air, version=in_air.version + 1, advice="wait"))
+    await write(journal, revised(in_air, version=in_air.version + 1, advice="wait"))
     with pytest.raises(AlreadyInAir):
         await write(journal, sent(await journal.add(new("other"))))
 
@@ -550,8 +551,8 @@ async def test_an_attempt_that_never_left_is_replaced_by_the_next_of_its_number(
 ) -> None:
     in_air = await write(journal, sent(await journal.add(new())))
     assert in_air.attempt is not None
-    never = replace(in_air.attempt, outcome=Outcome.NEVER_LEFT, ended_at_ms=NOW_MS + 2)
-    back = replace(in_air, state=State.QUEUED, version=3, attempt=never, attempts=0)
+    never = revised(in_air.attempt, outcome=Outcome.NEVER_LEFT, ended_at_ms=NOW_MS + 2)
+    back = revised(in_air, state=State.QUEUED, version=3, attempt=never, attempts=0)
     await write(journal, back)
     again = await write(journal, sent(back, at_ms=NOW_MS + 9))
     assert [past.attempt for past in await journal.attempts_since("main", 0)] == [again.attempt]
@@ -614,7 +615,7 @@ async def test_lost_since_tells_the_lost_attempts_of_all_accounts_oldest_first(
 
 async def test_an_attempt_stays_lost_whatever_becomes_of_its_entry(journal: Journal) -> None:
     lost = await write(journal, unknown(await write(journal, sent(await journal.add(new())))))
-    back = replace(lost, state=State.QUEUED, version=lost.version + 1)
+    back = revised(lost, state=State.QUEUED, version=lost.version + 1)
     await write(journal, back)
     await write(journal, sent(back, at_ms=NOW_MS + 50))
     assert [past.attempt for past in await journal.lost_since(0)] == [lost.attempt]
@@ -688,7 +689,7 @@ async def test_what_contradicts_the_past_is_refused_after_a_kill(durable: Shelf)
     durable.kill(journal)
     async with opened(durable) as again:
         results = await outcomes(
-            write(again, cancelled(replace(entries["e"], version=5))),
+            write(again, cancelled(revised(entries["e"], version=5))),
             write(again, sent(entries["e"])),
             write(again, confirmed(entries["b"], 1)),
         )

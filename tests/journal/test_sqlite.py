@@ -5,7 +5,6 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from scheduler.journal import open_journal
 from scheduler.journal.connection import Value
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.journal.verify import verify
-from scheduler.model import Answer, Entry, Kind, State
+from scheduler.model import Answer, Entry, Kind, State, revised
 
 from .entries import NOW_MS, confirmed, new, refused, sent
 from .shelves import opened
@@ -43,7 +42,7 @@ async def test_half_a_surrogate_pair_in_a_message_does_not_stop_an_outcome(path:
         in_air = sent(await journal.add(new()))
         await journal.update(in_air, at_ms=NOW_MS)
         answer = Answer(code=-1, name=message, message=message)
-        outcome = replace(refused(in_air), answer=answer, advice=message)
+        outcome = revised(refused(in_air), answer=answer, advice=message)
         await journal.update(outcome, at_ms=NOW_MS)
         kept = await journal.get("k")
         assert kept is not None
@@ -83,8 +82,8 @@ async def test_amounts_are_plain_decimals_in_the_file(path: Path) -> None:
     async with opened(path) as journal:
         in_air = sent(await journal.add(new()))
         assert in_air.attempt is not None
-        tiny = replace(in_air.attempt, amount=Decimal("1E-8"))
-        await journal.update(replace(in_air, attempt=tiny), at_ms=NOW_MS)
+        tiny = revised(in_air.attempt, amount=Decimal("1E-8"))
+        await journal.update(revised(in_air, attempt=tiny), at_ms=NOW_MS)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT amount FROM attempts").fetchall() == [("0.00000001",)]
 

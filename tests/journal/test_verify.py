@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal.sqlite import SqliteJournal
 from scheduler.journal.store import Store
 from scheduler.journal.verify import verify
-from scheduler.model import Entry
+from scheduler.model import Entry, revised
 
 from ..virtual_time import run
 from .entries import (
@@ -222,7 +221,7 @@ async def die_contradicting(path: Path) -> None:
     await journal.open()
     in_air = sent(await journal.add(new()))
     await journal.update(in_air, at_ms=NOW_MS)
-    await journal.update(replace(confirmed(in_air, 7), evidence=()), at_ms=NOW_MS)
+    await journal.update(revised(confirmed(in_air, 7), evidence=()), at_ms=NOW_MS)
     kill(journal)
 
 

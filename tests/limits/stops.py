@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+
+from msgspec import structs
 
 from scheduler import AccountStatus, Alarm, Entry
 from scheduler.journal.memory import MemoryJournal
@@ -143,7 +145,7 @@ class Garbled:
         reply = await self._inner.send(request)
         if reply.status not in {418, 429}:
             return reply
-        return replace(reply, body=b"<html><body>slow down</body></html>")
+        return structs.replace(reply, body=b"<html><body>slow down</body></html>")
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -1,12 +1,10 @@
 """What a bot is told of each state."""
 
-from dataclasses import replace
-
 import orjson
 import pytest
 
 from scheduler import State
-from scheduler.model import Answer, Entry
+from scheduler.model import Answer, Entry, revised
 from scheduler.sidecar.gateway import outcomes
 
 from ..build import entry
@@ -20,7 +18,7 @@ def told(what: Entry) -> tuple[int, int | None]:
 
 
 def refused(state: State, code: int, message: str = "said") -> Entry:
-    return replace(entry(state), answer=Answer(code=code, name="X", message=message))
+    return revised(entry(state), answer=Answer(code=code, name="X", message=message))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -12,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scheduler import Entry, JournalUnavailable, Scheduler, SchedulerError, State
 from scheduler.journal.memory import MemoryJournal
-from scheduler.model import Alarm, Answer, Kind, Outcome
+from scheduler.model import Alarm, Answer, Kind, Outcome, revised
 from scheduler.sidecar.metrics import Metrics
 from scheduler.simulator import Simulator
 from scheduler.status import Overview
@@ -369,7 +368,7 @@ class Told:
 def refused(state: State, code: int, outcome: Outcome = Outcome.ANSWERED) -> Entry:
     tried = attempt(outcome=outcome, ended_at_ms=NOW_MS + 100)
     answer = Answer(code=code, name="", message="")
-    return replace(entry(state), attempt=tried, attempts=1, version=3, answer=answer)
+    return revised(entry(state), attempt=tried, attempts=1, version=3, answer=answer)
 
 
 @pytest.mark.parametrize(

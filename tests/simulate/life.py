@@ -43,6 +43,8 @@ class Change:
     entry: Entry
     asked_s: float | None = None
     """When it was handed to the journal, where that takes time; `exchange_ms` is of then."""
+    write: int | None = None
+    """Changes of one number became durable together."""
 
     @property
     def began_s(self) -> float:
@@ -62,6 +64,8 @@ class Story:
     """What callers that waited were told."""
     alarms: list[Alarm] = field(default_factory=list)
     virtual_s: float = 0.0
+    writes: int = 0
+    """How many were handed to the journal, where that takes time."""
     counts: Counter[str] = field(default_factory=Counter)
     """What else happened that is rare."""
     troubles: Counter[str] = field(default_factory=Counter)

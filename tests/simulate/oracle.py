@@ -10,7 +10,7 @@ from scheduler import Entry, NotConfirmed, State
 from scheduler.simulator import Simulator
 from scheduler.simulator.ledger import Transaction
 
-from .life import FIRST_DEBT, Story
+from .life import FIRST_DEBT, Change, Story
 
 GAP_MS = 100
 LIMIT = 180_000
@@ -222,23 +222,25 @@ def _in_the_air(story: Story) -> Iterator[str]:
     jumps_ms = _jumps_ms(story)
     slack_ms = 1_000 + jumps_ms if jumps_ms else 0
     free_at: dict[str, tuple[str, int | None]] = {}
-    decided_s: dict[str, float] = {}
+    decided: dict[str, Change] = {}
     for change in story.changes:
         entry, attempt = change.entry, change.entry.attempt
         holder, until_ms = free_at.get(entry.account, ("", 0))
         if entry.state is State.SENT:
-            if change.began_s < decided_s.get(entry.account, 0):
+            last = decided.get(entry.account)
+            is_together = last is not None and last.write is not None and last.write == change.write
+            if last is not None and change.began_s < last.loop_s and not is_together:
                 yield f"{entry.key} was begun before the last outcome was durable"
             if until_ms is None or change.exchange_ms <= until_ms - slack_ms:
                 yield f"{entry.key} was sent while {holder} was in the air"
             free_at[entry.account] = entry.key, None
         elif holder == entry.key and entry.state is State.CONFIRMED:
             if until_ms is None:
-                decided_s[entry.account] = change.loop_s
+                decided[entry.account] = change
             del free_at[entry.account]  # its record was found: it cannot happen again
         elif holder == entry.key and until_ms is None:
             assert attempt is not None
-            decided_s[entry.account] = change.loop_s
+            decided[entry.account] = change
             # Reckoned here: the judge takes no rule from whom it judges.
             fence_ms = attempt.timestamp_ms + RECV_WINDOW_MS
             fence_ms = fence_ms if entry.state is State.UNKNOWN else 0

@@ -199,28 +199,21 @@ DEFECTS = (
         name="an attempt is stamped when it is sent",
         file="exchange.py",
         sound="request = binance.borrow_repay_request(attempt, self._credentials)",
-        broken="""from dataclasses import replace
-        stamp, now = str(attempt.timestamp_ms), str(self._clock.now_ms())
-        late = replace(attempt, body=attempt.body.replace(stamp, now))
+        broken="""stamp, now = str(attempt.timestamp_ms), str(self._clock.now_ms())
+        from .model import revised
+        late = revised(attempt, body=attempt.body.replace(stamp, now))
         request = binance.borrow_repay_request(late, self._credentials)""",
         by="http",
         seed=0,
     ),
     Defect(
         name="an attempt is sent before it is durable",
-        file="worker.py",
-        sound="""            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-            answer = await self.exchange.send(attempt)
-""",
-        broken="""            answer = await self.exchange.send(attempt)
-            if not await self._is_durable(entry, sent, charge):
-                return
-            self.shared.watchers.changed(sent, entry.state)
-""",
+        file="sender.py",
+        sound="await lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)",
+        broken="""late = lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)
+            self._flights.start(late, name="late")""",
         by="http",
-        seed=3,
+        seed=66,
     ),
     Defect(
         name="the fence is half a second short",
@@ -233,8 +226,8 @@ DEFECTS = (
     Defect(
         name="a wider recvWindow is sent than is reckoned with",
         file="binance.py",
-        sound='"recvWindow": str(recv_window_ms),',
-        broken='"recvWindow": "30000",',
+        sound="&recvWindow={recv_window_ms}",
+        broken="&recvWindow=30000",
         by="plain",
         seed=12,
     ),
@@ -305,8 +298,8 @@ DEFECTS = (
     Defect(
         name="amounts pass through float",
         file="binance.py",
-        sound='"amount": format(amount, "f"),',
-        broken='"amount": str(float(amount)),',
+        sound="&amount={amount:f}",
+        broken="&amount={float(amount)}",
         by="plain",
         seed=0,
     ),
@@ -352,7 +345,7 @@ DEFECTS = (
     ),
     Defect(
         name="429 is ignored",
-        file="worker.py",
+        file="sender.py",
         sound="                ledger.block(steady_ms + until_ms - now_ms)\n",
         broken="",
         by="plain",
@@ -393,11 +386,29 @@ DEFECTS = (
     ),
     Defect(
         name="the lane is free before the outcome is durable",
-        file="worker.py",
-        sound="                after = await self.apply(sent, answer.event)\n",
-        broken="                self._tasks.start_soon(self.apply, sent, answer.event)\n"
-        "                after = sent\n",
+        file="sender.py",
+        sound="""                after = await lane.apply(sent, event)
+                await lane.leftovers.see_to(after)  # nothing of ours may come between
+""",
+        broken="""                self._flights.start(lane.apply(sent, event), name="late")
+""",
         by="http",
+        seed=1,
+    ),
+    Defect(
+        name="what follows is sent although the journal took the outcome alone",
+        file="sender.py",
+        sound="            elif not await lane.apply_with(sent, event, following.step):\n",
+        broken="            elif await lane.apply_with(sent, event, following.step) is None:\n",
+        by="tests/test_journal_failure.py",
+        seed=0,
+    ),
+    Defect(
+        name="what follows a repayment of everything comes before the look at what it left",
+        file="sender.py",
+        sound="if leaves_remnants(flight.sent, lane.policy):",
+        broken="if False:",
+        by="tests/test_sender.py",
         seed=0,
     ),
     Defect(
@@ -418,7 +429,7 @@ DEFECTS = (
         sound="await self.apply(entry, Started())",
         broken="pass",
         by="crashes",
-        seed=13,
+        seed=31,
     ),
     Defect(
         name="a key that is there already is queued again",
@@ -442,8 +453,8 @@ DEFECTS = (
     Defect(
         name="a caller's cancel undoes what is being taken",
         file="intake.py",
-        sound="return await asyncio.shield(accepting)",
-        broken="return await accepting",
+        sound="finishing = asyncio.ensure_future(self._finish(asked))",
+        broken="finishing = asyncio.ensure_future(asyncio.sleep(0))",
         by="tests/test_scheduler.py::test_a_caller_cancelled_while_it_submits_does_not_undo_it",
         seed=0,
     ),
@@ -458,8 +469,8 @@ DEFECTS = (
             flying = [e for e in self.in_air.values() if e.key == key and e.attempt is not None]
             if not flying:
                 return None
-            from dataclasses import replace
-            told = replace(flying[0], state=State.CANCELLED, version=flying[0].version + 1,
+            from .model import revised
+            told = revised(flying[0], state=State.CANCELLED, version=flying[0].version + 1,
                            finished_at_ms=self.clock.now_ms())
             await self.journal.update(told, at_ms=self.clock.now_ms())
             self.shared.watchers.changed(told)
@@ -511,11 +522,13 @@ DEFECTS = (
     ),
     Defect(
         name="sends although the journal failed",
-        file="worker.py",
-        sound="""            self.standing.journal_failed(error)
+        file="sender.py",
+        sound="""            lane.standing.journal_failed(error)
             await anyio.sleep(JOURNAL_RETRY_S)
-            kept =""",
-        broken="            return True\n            kept =",
+            await self._take_back(flight)
+            return False
+""",
+        broken="            return True\n",
         by="tests/test_journal_failure.py",
         seed=0,
     ),
@@ -545,18 +558,18 @@ DEFECTS = (
     ),
     Defect(
         name="the deadline ends an attempt in the air",
-        file="worker.py",
-        sound="answer = await self.exchange.send(attempt)",
-        broken="""answer = None
-            with anyio.move_on_after((entry.deadline_ms - attempt.timestamp_ms) / 1000):
-                answer = await self.exchange.send(attempt)
-            if answer is None:
-                from .model import revised
-                told = revised(sent, state=State.NOT_EXECUTED, version=sent.version + 1,
-                               finished_at_ms=self.clock.now_ms())
-                await self.journal.update(told, at_ms=self.clock.now_ms())
-                self.shared.watchers.changed(told, sent.state)
-                return""",
+        file="sender.py",
+        sound="        answer = await lane.exchange.send(flight.attempt)\n",
+        broken="""        answer = None
+        with anyio.move_on_after((sent.deadline_ms - flight.attempt.timestamp_ms) / 1000):
+            answer = await lane.exchange.send(flight.attempt)
+        if answer is None:
+            now_ms = lane.clock.now_ms()
+            told = lifecycle._final(sent, lifecycle.State.REJECTED, now_ms, "deadline", "too late")
+            await lane.journal.update(told, at_ms=now_ms)
+            lane.shared.watchers.changed(told, sent.state)
+            return None
+""",
         by="plain",
         seed=0,
     ),
@@ -578,14 +591,6 @@ DEFECTS = (
 """,
         by="sidecar",
         seed=2,
-    ),
-    Defect(
-        name="a refusal whose caller has left is a defect nobody received",
-        file="intake.py",
-        sound="accepting.exception()  # whoever",
-        broken="pass  # whoever",
-        by="sidecar",
-        seed=23,
     ),
     Defect(
         name="a submission is acknowledged before it is durable",

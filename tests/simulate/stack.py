@@ -43,7 +43,6 @@ class Witness:
         self._story = story
         self._simulator = simulator
         self._asked: dict[int, list[Change]] = {}
-        self._numbers = count()
 
     async def add(self, entry: Entry) -> Entry:
         kept = await self._journal.add(entry)
@@ -53,8 +52,9 @@ class Witness:
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
         now_s = asyncio.get_running_loop().time()
-        changes = [Change(now_s, self._simulator.now_ms(), entry, now_s) for entry in entries]
-        number = next(self._numbers)
+        self._story.writes += 1
+        number, now_ms = self._story.writes, self._simulator.now_ms()
+        changes = [Change(now_s, now_ms, entry, now_s, number) for entry in entries]
         self._asked[number] = changes
         # What is cut off or fails here may have been made all the same.
         await self._journal.update(*entries, at_ms=at_ms)
@@ -73,7 +73,7 @@ class Witness:
     def _tell(self, change: Change) -> None:
         now_s = asyncio.get_running_loop().time()
         entry = change.entry
-        told = Change(now_s, change.exchange_ms, entry, change.asked_s)
+        told = Change(now_s, change.exchange_ms, entry, change.asked_s, change.write)
         self._story.changes.append(told)
         self._story.latest[entry.key] = entry
 

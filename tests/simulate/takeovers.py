@@ -16,7 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -25,7 +25,7 @@ from scheduler import Entry, LaneOptions, Scheduler, SchedulerError, State, cloc
 from scheduler import exchange as exchange_module
 from scheduler.events import Sent
 from scheduler.journal.protocol import LaneLost
-from scheduler.model import Attempt
+from scheduler.model import Attempt, revised
 from scheduler.simulator import Simulator
 from scheduler.simulator.faults import Fault
 from scheduler.wire import HttpReply, HttpRequest
@@ -264,7 +264,7 @@ async def _stamped_at_the_socket(self: exchange_module.Exchange, attempt: Attemp
     now_ms = self._clock.now_ms()
     _RESTAMPED[attempt.exclusion, now_ms] = attempt.timestamp_ms
     body = attempt.body.replace(f"timestamp={attempt.timestamp_ms}", f"timestamp={now_ms}")
-    return await _send(self, replace(attempt, timestamp_ms=now_ms, body=body))
+    return await _send(self, revised(attempt, timestamp_ms=now_ms, body=body))
 
 
 _RESTAMPED: dict[tuple[str, int], int] = {}

@@ -1,0 +1,440 @@
+"""One account's sending: turns choose what goes next, and flights carry the attempts out.
+
+A turn, once something has called for it, starts whatever may start now and sees to it that the next
+one comes in time. A flight makes one attempt durable, sends it, has its outcome made durable, and
+goes on with the attempt that may follow at once. Neither decides anything: what may go is for the
+queue and the budget, what an answer means for `lifecycle`.
+"""
+
+import asyncio
+from decimal import Decimal
+from typing import Protocol
+
+import anyio
+from msgspec import Struct
+
+from . import lifecycle
+from .account_queue import AccountQueue, Headroom
+from .amounts import Measured
+from .budget import Budget
+from .clock import Clock
+from .errors import JournalUnavailable
+from .events import (
+    Accepted,
+    Chosen,
+    DeadlinePassed,
+    Event,
+    Lost,
+    NotSent,
+    Precluded,
+    Refused,
+    Send,
+    Unmeasured,
+)
+from .exchange import Exchange
+from .flights import Flights
+from .journal import Journal
+from .journal.protocol import AlreadyInAir, StaleVersion
+from .ledger import Charge, limited_until_ms
+from .leftovers import Leftovers
+from .measure import Measurer
+from .model import Attempt, Entry, Kind, Priority
+from .policy import Policy
+from .recorder import JOURNAL_RETRY_S, Step
+from .refusals import Disposition
+from .remnant import leaves_remnants
+from .shared import Shared
+from .standing import Standing
+
+
+class Lane(Protocol):
+    """What the sender needs of the account it sends for."""
+
+    exchange: Exchange
+    measurer: Measurer
+    queue: AccountQueue
+    budget: Budget
+    policy: Policy
+    journal: Journal
+    clock: Clock
+    shared: Shared
+    standing: Standing
+
+    async def recover(self) -> None:
+        """Settle what an earlier process left, before anything is sent."""
+
+    async def apply(self, entry: Entry, event: Event) -> Entry:
+        """Let an event happen to an entry, durably. Raises StaleVersion."""
+
+    async def apply_with(self, entry: Entry, event: Event, following: Step) -> bool:
+        """The same together with the step that follows; whether that one was made durable too."""
+
+    async def kept(self, key: str) -> Entry | None:
+        """The entry as the journal holds it."""
+
+    def adopt(self, kept: Entry | None, *, is_landing: bool = False) -> None:
+        """Take an entry up where the journal has it."""
+
+    async def reread(self, key: str, *, is_landing: bool = False) -> None:
+        """Go by what the journal holds of an entry."""
+
+    @property
+    def leftovers(self) -> Leftovers: ...
+
+
+class Flight(Struct, frozen=True):
+    """An attempt that is minted and charged."""
+
+    entry: Entry
+    """As it was queued."""
+    sent: Entry
+    attempt: Attempt
+    charge: Charge
+
+    @property
+    def step(self) -> Step:
+        return Step(self.entry, self.sent, Send())
+
+
+class Sender:
+    """Sends for one account."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.in_air: dict[str, Entry] = {}
+        """What is on its way, by what it excludes others from."""
+        self.measuring: dict[str, Entry] = {}
+        """What takes a look at the account first, by key."""
+        self._lane = lane
+        self._loop = asyncio.get_running_loop()
+        self._flights: Flights | None = None
+        self._flights_over = asyncio.Event()
+        self._flights_over.set()
+        self._is_turn_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_recovering = False
+        self._is_recovered = False
+
+    # Life
+
+    def start(self, flights: Flights) -> None:
+        """Begin to take turns; nothing is sent before the account has recovered."""
+        self._flights = flights
+        self.poke()
+
+    async def end(self) -> None:
+        """Take no more turns, cancel what is in the air and wait until it is over."""
+        flights, self._flights = self._flights, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if flights is not None:
+            await flights.end()
+
+    async def landed(self) -> None:
+        """Wait until nothing is in the air."""
+        await self._flights_over.wait()
+
+    def poke(self) -> None:
+        """Something changed: choose again."""
+        has_nothing = self._is_recovered and not self._lane.queue
+        if not (self._is_turn_due or has_nothing):
+            self._is_turn_due = True
+            self._loop.call_soon(self._take_turn)
+
+    # Turns
+
+    def turn(self) -> None:
+        """Choose now. Whatever starts begins to run in the next turn of the loop."""
+        flights = self._flights
+        if flights is None:
+            return
+        try:
+            wait_ms = self._start_what_may(flights)
+        except Exception as defect:
+            flights.die(defect)
+        else:
+            self._come_back_in(wait_ms)
+
+    def _start_what_may(self, flights: Flights) -> int | None:
+        """How long until the next turn is due, if nothing calls for one before."""
+        lane = self._lane
+        queue = lane.queue
+        if lane.clock.is_set and not self._is_recovering:
+            self._is_recovering = True
+            flights.start(self._recover(), name="recover")
+        if self._is_recovering and not self._is_recovered:
+            return None
+        while True:
+            now_ms, steady_ms = lane.clock.both_ms()
+            overdue = queue.take_overdue(now_ms)
+            if overdue:
+                flights.start(self._expire(overdue), name="expire")
+            if not queue:
+                return None
+            choice = queue.take(now_ms, self._headroom(steady_ms), self.in_air)
+            if choice.entry is None:
+                return choice.wait_ms
+            self._launch(choice.entry, flights)
+
+    def _come_back_in(self, wait_ms: int | None) -> None:
+        if wait_ms is None:
+            return
+        at_s = self._loop.time() + wait_ms / 1000
+        if self._timer is not None:
+            if self._timer.when() <= at_s:
+                return  # it comes in time, and will then ask again
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at_s, self._on_time)
+
+    def _take_turn(self) -> None:
+        self._is_turn_due = False
+        self.turn()
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.turn()
+
+    async def _recover(self) -> None:
+        await self._lane.recover()
+        self._is_recovered = True
+        self.poke()
+
+    def _headroom(self, steady_ms: int) -> Headroom:
+        lane = self._lane
+        headroom = lane.budget.headroom(steady_ms)
+        closed_ms = lane.shared.address.wait_ms(steady_ms)
+        if not closed_ms:
+            return headroom
+        return Headroom(
+            normal_ms=max(headroom.normal_ms, closed_ms),
+            urgent_ms=max(headroom.urgent_ms, closed_ms),
+        )
+
+    async def _expire(self, overdue: list[Entry]) -> None:
+        """All at once, so that the journal can write them together."""
+        async with anyio.create_task_group() as expiring:
+            for entry in overdue:
+                expiring.start_soon(self._expire_one, entry)
+
+    async def _expire_one(self, entry: Entry) -> None:
+        try:
+            await self._lane.apply(entry, DeadlinePassed())
+        except StaleVersion:
+            await self._lane.reread(entry.key)
+
+    # Attempts
+
+    def _launch(self, entry: Entry, flights: Flights) -> None:
+        if entry.submission.takes_a_look:
+            flight = self._measure_and_fly(entry, *self._hold_for_measuring(entry))
+            flights.start(flight, name=f"measure {entry.key}")
+        else:
+            flights.start(self._fly(self._minted(entry)), name=f"attempt {entry.key}")
+
+    def _minted(self, entry: Entry) -> Flight:
+        """The entry's next attempt, charged, and from now on in the air."""
+        lane = self._lane
+        is_urgent = entry.priority is Priority.URGENT
+        charge = lane.budget.start(lane.clock.steady_ms(), is_urgent=is_urgent)
+        if entry.kind is Kind.BORROW:
+            lane.shared.gate.started(entry)
+        return self._stamped(entry, Decimal(entry.requested), charge)
+
+    def _stamped(
+        self, entry: Entry, amount: Decimal, charge: Charge, said: str | None = None
+    ) -> Flight:
+        lane = self._lane
+        attempt = lane.exchange.mint(entry, amount)
+        sent, action = lifecycle.advance(
+            entry, Chosen(attempt, said), lane.policy, attempt.timestamp_ms
+        )
+        assert isinstance(action, Send)
+        self.in_air[attempt.exclusion] = sent
+        self._flights_over.clear()
+        return Flight(entry, sent, attempt, charge)
+
+    def _hold_for_measuring(self, entry: Entry) -> tuple[str, Charge]:
+        """The same for an entry that takes a look at the account first. From here until its answer
+        nothing else goes in between."""
+        lane = self._lane
+        if entry.submission.precheck:
+            lane.shared.watch()
+        charge = lane.budget.reserve(is_urgent=entry.priority is Priority.URGENT)
+        if entry.kind is Kind.BORROW:
+            lane.shared.gate.started(entry)
+        exclusion = lane.exchange.exclusion(entry)
+        self.in_air[exclusion] = self.measuring[entry.key] = entry
+        self._flights_over.clear()
+        return exclusion, charge
+
+    async def _measure_and_fly(self, entry: Entry, exclusion: str, charge: Charge) -> None:
+        lane = self._lane
+        found = await lane.measurer.measure(entry)
+        del self.measuring[entry.key]
+        if (gap_ms := lane.budget.pace.wait_ms(lane.clock.steady_ms())) > 0:
+            await anyio.sleep(gap_ms / 1000)  # another pair's was in between
+        now_ms, steady_ms = lane.clock.both_ms()
+        is_free = lane.queue.may_start(entry, now_ms) and now_ms < entry.deadline_ms
+        if isinstance(found, Measured) and is_free:
+            await lane.budget.start_reserved(steady_ms)
+            await self._fly(self._stamped(entry, found.amount, charge, found.said))
+            return
+        lane.budget.ledger.drop(charge)
+        self._note_gate(entry, NotSent(""))
+        if isinstance(found, Unmeasured):
+            lane.shared.suspect()
+        try:
+            await self._put_back(entry, found)
+        finally:
+            self._landed(entry, exclusion)
+
+    async def _put_back(self, entry: Entry, found: Measured | Precluded | Unmeasured) -> None:
+        lane = self._lane
+        try:
+            if isinstance(found, Measured):
+                lane.adopt(await lane.kept(entry.key), is_landing=True)
+            else:
+                await lane.apply(entry, found)
+        except StaleVersion:  # taken back meanwhile
+            await lane.reread(entry.key, is_landing=True)
+
+    async def _fly(self, flight: Flight) -> None:
+        """Carry an attempt out, and after it those whose turn comes with the outcome before."""
+        following: Flight | None = None
+        if await self._is_durable(flight):
+            following = await self._carry(flight)
+        while following is not None:
+            following = await self._carry(following)
+
+    async def _carry(self, flight: Flight) -> Flight | None:
+        """Send a durable attempt and carry its outcome out; the flight that goes on, if any."""
+        was_moved, following = False, None
+        try:
+            following = await self._send(flight)
+        except StaleVersion:
+            was_moved = True
+        finally:
+            self._landed(flight.sent, flight.attempt.exclusion)
+        if was_moved:  # by somebody else; it is in hand no more, so it can be taken up
+            await self._lane.reread(flight.entry.key)
+        return following
+
+    async def _send(self, flight: Flight) -> Flight | None:
+        lane, sent = self._lane, flight.sent
+        answer = await lane.exchange.send(flight.attempt)
+        event = answer.event
+        now_ms, steady_ms = lane.clock.both_ms()
+        lane.budget.settle(
+            flight.charge, flight.attempt, answer, now_ms=now_ms, steady_ms=steady_ms
+        )
+        self._note_gate(sent, event)
+        await self._note_limit(event, is_counted=answer.used_weight is not None)
+        if isinstance(event, Lost) and event.is_servers:
+            lane.shared.suspect()
+        following = self._next_after(flight, event)
+        try:
+            if following is None:
+                after = await lane.apply(sent, event)
+                await lane.leftovers.see_to(after)  # nothing of ours may come between
+            elif not await lane.apply_with(sent, event, following.step):
+                await self._take_back(following)
+                following = None
+        except StaleVersion:
+            lane.shared.came_late(sent, event)
+            if following is not None:
+                await self._take_back(following)
+            raise
+        return following
+
+    def _next_after(self, flight: Flight, event: Event) -> Flight | None:
+        """What may start now that this is answered, so that its attempt becomes durable with the
+        outcome before it, by one write instead of two."""
+        lane = self._lane
+        if not isinstance(event, Accepted) or not lane.queue:
+            return None
+        if leaves_remnants(flight.sent, lane.policy):
+            return None
+        others = self.in_air.keys() - {flight.attempt.exclusion}
+        now_ms, steady_ms = lane.clock.both_ms()
+        entry = lane.queue.take(now_ms, self._headroom(steady_ms), others).entry
+        if entry is None:
+            return None
+        if entry.submission.takes_a_look:  # at what the one before it leaves
+            lane.queue.add(entry)
+            return None
+        return self._minted(entry)
+
+    def _landed(self, entry: Entry, exclusion: str) -> None:
+        held_by = self.in_air.get(exclusion)
+        if held_by is not None and held_by.key == entry.key:  # else another goes on in its place
+            del self.in_air[exclusion]
+            if not self.in_air:
+                self._flights_over.set()
+            self.poke()
+
+    # The journal
+
+    async def _is_durable(self, flight: Flight) -> bool:
+        """Make the attempt durable. If that fails nothing is sent."""
+        lane, sent = self._lane, flight.sent
+        try:
+            await lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)
+        except JournalUnavailable as error:
+            lane.standing.journal_failed(error)
+            await anyio.sleep(JOURNAL_RETRY_S)
+            await self._take_back(flight)
+            return False
+        except AlreadyInAir:  # another process works on the account
+            lane.queue.hold(Disposition.BUSY, flight.entry, lane.clock.now_ms())
+            await self._take_back(flight)
+            return False
+        except StaleVersion:  # moved by somebody else
+            await self._take_back(flight)
+            return False
+        lane.shared.watchers.changed(sent, flight.entry.state)
+        return True
+
+    async def _take_back(self, flight: Flight) -> None:
+        """Nothing of the attempt was sent, nor will be: go by what the journal has of it. What it
+        holds of the attempt is corrected before anything else starts."""
+        lane, sent = self._lane, flight.sent
+        lane.budget.ledger.drop(flight.charge)
+        self._note_gate(flight.entry, NotSent(""))
+        try:
+            kept = await lane.kept(sent.key)
+            if kept == sent:
+                await lane.apply(sent, NotSent("the journal failed"))
+            else:
+                lane.adopt(kept, is_landing=True)
+        finally:
+            self._landed(sent, flight.attempt.exclusion)
+
+    # What an answer tells the others
+
+    async def _note_limit(self, event: Event, *, is_counted: bool) -> None:
+        """After a refusal for weight: nothing of the account starts until the minute is over."""
+        ledger, clock = self._lane.budget.ledger, self._lane.clock
+        match event:
+            case Accepted():
+                ledger.went_through()
+            case Refused(disposition=Disposition.LIMITED, is_address_banned=True):
+                pass  # it is the address that waits
+            case Refused(disposition=Disposition.LIMITED, retry_after_ms=retry_after_ms):
+                now_ms, steady_ms = clock.both_ms()
+                room_ms = ledger.room_ms(steady_ms) if is_counted else None
+                until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row, room_ms)
+                ledger.block(steady_ms + until_ms - now_ms)
+                await self._lane.standing.limited(until_ms)
+            case Refused():
+                ledger.went_through()
+
+    def _note_gate(self, entry: Entry, event: Event) -> None:
+        shared = self._lane.shared
+        if entry.kind is not Kind.BORROW:
+            return
+        if isinstance(event, Refused) and event.disposition is Disposition.STARVED:
+            shared.gate.refused(entry, self._lane.clock.now_ms())
+        elif shared.gate.is_short_of_nothing:
+            return
+        else:
+            shared.gate.ended(entry, was_lent=isinstance(event, Accepted))
+        shared.gate_changed()
