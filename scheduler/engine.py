@@ -74,6 +74,8 @@ class Engine:
         lanes: LaneOptions | None = None,
     ) -> None:
         """Nothing is opened yet. `shared` is the journal, where several schedulers work on it."""
+        self.found_unfinished: list[str] = []
+        """The keys of what an earlier process left, as it was at the start; oldest first."""
         self._accounts = accounts
         self._credentials = credentials
         self._journal = journal
@@ -172,6 +174,7 @@ class Engine:
                     "which is not configured"
                 )
             unfinished[entry.account].append(entry)
+            self.found_unfinished.append(entry.key)
         return unfinished
 
     async def _supervise(

@@ -622,6 +622,13 @@ class Scheduler:
         await worker.standing.resume()
         worker.poke()
 
+    def take_found_unfinished(self) -> tuple[str, ...]:
+        """The keys of what an earlier process left unfinished and this one found at its start,
+        oldest first. Given once: to whoever cares for those that waited for them then."""
+        self._check_loop()
+        found, self._engine.found_unfinished = self._engine.found_unfinished, []
+        return tuple(found)
+
     @property
     def is_shared(self) -> bool:
         """Whether other schedulers work on the same journal."""

@@ -1,11 +1,13 @@
 """Connections in memory, for real HTTP in virtual time: bytes travel, and troubles befall them.
 
 A `Net` takes the place of sockets on the virtual loop: whoever calls `create_server` listens on it,
-and `create_unix_connection` connects. `PipedTransport` is the production transport over it.
+and `create_unix_connection` connects. `PipedTransport` is the production transport over it. A
+second net in the same world is made with `has_sockets=False`, and used by `serve` and `connect`.
 
 Both ends run in contexts of their own. What a client does belongs to the process it was called
-from; what arrives at the server, and all it does then, belongs to nobody, so a client's death
-undoes nothing there. `Net.reap` closes what the dead left open, as a kernel would.
+from; what arrives at the server, and all it does then, belongs to the process that `serve` names,
+or to nobody, so a client's death undoes nothing there. `Net.reap` closes what the dead left open,
+as a kernel would.
 
 A request that was written may still arrive after its connection was closed, and no later than 30 s
 after that.
@@ -108,8 +110,10 @@ class Net:
         seed: object = 0,
         latency_ms: tuple[float, float] = (0.5, 1.5),
         troubles: Troubles | None = None,
+        has_sockets: bool = True,
     ) -> None:
-        """Takes the place of sockets on the running loop. `latency_ms` is that of one way."""
+        """`has_sockets`: takes the place of sockets on the running loop. `latency_ms` is that of
+        one way."""
         self.loop = asyncio.get_running_loop()
         self.random = random.Random(f"net:{seed}")
         self.troubles = troubles or NoTroubles()
@@ -119,10 +123,14 @@ class Net:
         """Bytes that reached the server after their client had closed the connection."""
         self._latency_s = latency_ms[0] / 1000, latency_ms[1] / 1000
         self._accept: Callable[[], asyncio.BaseProtocol] | None = None
+        self.overheard: Callable[[bytes], None] = lambda data: None
+        """Told what the server writes to a connection that it has not closed."""
+        self._server: virtual_time.Process | None = None
         self._refuses_until_s = 0.0
-        loop: Any = self.loop
-        loop.create_server = self._listen
-        loop.create_unix_connection = self._connect
+        if has_sockets:
+            loop: Any = self.loop
+            loop.create_server = self._listen
+            loop.create_unix_connection = self.connect
 
     def latency_s(self) -> float:
         return self.random.uniform(*self._latency_s)
@@ -141,9 +149,27 @@ class Net:
 
     def reap(self) -> None:
         """Closes what dead processes left open; what they wrote before still arrives."""
+        if self._server is not None and self._server.is_dead:
+            self.stop_listening()
         for line in list(self.lines):
-            if line.owner is not None and line.owner.is_dead:
-                line.is_abandoned(with_reset=self.random.random() < 0.5)
+            for owner, end in ((line.owner, line.client), (line.server_owner, line.server)):
+                if owner is not None and owner.is_dead:
+                    line.is_abandoned(end, with_reset=self.random.random() < 0.5)
+
+    def serve(
+        self, accept: Callable[[], asyncio.BaseProtocol], process: virtual_time.Process
+    ) -> None:
+        """From now on connections are made to this process, by its protocol factory."""
+        self._accept, self._server = accept, process
+
+    def server_context(self) -> Context:
+        """Where what arrives at the server happens. Empty unless a process is named, rather than a
+        copy: nothing of the client leaks in."""
+        return Context() if self._server is None else self._server.context()
+
+    @property
+    def server_process(self) -> virtual_time.Process | None:
+        return self._server
 
     async def _listen(
         self, accept: Callable[[], asyncio.BaseProtocol], host: str, port: int, **_: object
@@ -154,9 +180,10 @@ class Net:
     def stop_listening(self) -> None:
         self._accept = None
 
-    async def _connect(
+    async def connect(
         self, factory: Callable[[], asyncio.BaseProtocol], *_: object, **__: object
     ) -> tuple["End", asyncio.BaseProtocol]:
+        """A connection, once it stands. Raises OSError."""
         trouble = self.troubles.on_connect()
         if trouble is not None:
             self.counts[str(trouble)] += 1
@@ -178,8 +205,11 @@ class Net:
                 await self.loop.create_future()
             case Kind.DUPLICATED:
                 Line(self, asyncio.Protocol()).client.close()
+        if self._accept is None:  # since it was asked for
+            raise ConnectionRefusedError(111, "refused")
         protocol = factory()
         line = Line(self, protocol)
+        line.struck_by |= {kind} if kind else set()
         protocol.connection_made(line.client)
         if kind in {Kind.HALF_CLOSE, Kind.TRUNCATED}:
             line.down.push(EOF)
@@ -328,6 +358,23 @@ class End(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Whatever is written is on its way at once."""
+
+    def can_write_eof(self) -> bool:
+        return self is self._line.server  # a client that ends its side leaves
+
+    def write_eof(self) -> None:
+        if not self._is_closing:
+            self._line.is_over(self, with_reset=False)
+
+    # For whoever holds the client's end
+
+    @property
+    def troubles(self) -> set[Kind]:
+        """What befell this connection."""
+        return self._line.struck_by
+
     # For the line
 
     def receive(self, item: Item) -> None:
@@ -350,6 +397,12 @@ class End(asyncio.Transport):
     def vanish(self) -> None:
         """The process at this end is gone; nobody there is told."""
         self._is_closing = self.is_lost = True
+
+    def fall_silent(self) -> None:
+        """The machine at this end is gone: nobody anywhere is told."""
+        self.vanish()
+        self._line.up.is_cut = True
+        self._line.down.drop()
 
     def _open(self) -> None:
         self._protocol = self._line.net.accept()
@@ -384,9 +437,10 @@ class Line:
     def __init__(self, net: Net, protocol: asyncio.BaseProtocol) -> None:
         self.net = net
         self.owner = virtual_time._process.get()
+        self.server_owner = net.server_process
         self.client = End(self, protocol, copy_context())
-        # Empty rather than a copy: nothing of the client leaks in.
-        self.server = End(self, None, Context())
+        self.server = End(self, None, net.server_context())
+        self.struck_by: set[Kind] = set()
         self.up = Stream(net, self.server)
         self.down = Stream(net, self.client)
         self._trouble: Trouble | None = None
@@ -400,10 +454,11 @@ class Line:
 
     def written(self, end: End, data: bytes) -> None:
         if end is self.client:
-            if data.startswith((b"GET ", b"POST ")):
+            if data.startswith((b"GET ", b"POST ", b"DELETE ")):
                 self._begin(data)
             self._take(self.up, data)
         else:
+            self.net.overheard(data)
             trouble = self._trouble
             if trouble is not None and self.down not in self._left and self.down not in self._carry:
                 self._reply_begins(trouble, data)
@@ -426,11 +481,12 @@ class Line:
         self.up.is_cut = True
         self.down.drop()
 
-    def is_abandoned(self, *, with_reset: bool) -> None:
-        """The client's process died."""
-        if not self.client.is_lost:
-            self.client.vanish()
-            self.is_over(self.client, with_reset=with_reset)
+    def is_abandoned(self, end: End, *, with_reset: bool) -> None:
+        """The process at this end died."""
+        if not end.is_lost:
+            end.vanish()
+            self.is_over(end, with_reset=with_reset)
+            self.is_lost()
 
     def is_lost(self) -> None:
         if self.client.is_lost and self.server.is_lost:
@@ -448,6 +504,7 @@ class Line:
         if trouble is None:
             return
         self.net.counts[str(trouble)] += 1
+        self.struck_by.add(trouble.kind)
         head, body = _lengths(data)
         match trouble.place:
             case Place.REQUEST_HEAD | Place.CONNECT:

@@ -113,3 +113,87 @@ async def test_what_is_late_arrives_within_thirty_seconds_of_the_close_or_in_tim
             assert arrival.loop_s <= closed_s + ARRIVES_WITHIN_S + 0.1
             late += net.late_arrivals
     assert late > 0
+
+
+class Greeter(asyncio.Protocol):
+    """Says hello, and notes what became of the connection."""
+
+    def __init__(self) -> None:
+        self.fate: list[str] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"hello")
+
+    def eof_received(self) -> None:
+        self.fate.append("end")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.fate.append("reset" if error else "closed")
+
+
+class Visitor(Greeter):
+    def data_received(self, data: bytes) -> None:
+        self.fate.append(data.decode())
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_server_dies_with_its_process_and_its_clients_hear_of_it(seed: int) -> None:
+    net = Net(seed=seed, has_sockets=False)
+    process = virtual_time.Process("server")
+    servers: list[Greeter] = []
+
+    def accept() -> Greeter:
+        assert virtual_time.running_process() is process
+        servers.append(Greeter())
+        return servers[-1]
+
+    net.serve(accept, process)
+    _, visitor = await net.connect(Visitor)
+    await asyncio.sleep(1)
+    process.kill()
+    net.reap()
+    await asyncio.sleep(1)
+    assert isinstance(visitor, Visitor)
+    assert visitor.fate in (["hello", "end", "closed"], ["hello", "reset"])
+    assert servers[0].fate == [], "what is dead is told nothing"
+    assert not net.lines
+    with pytest.raises(ConnectionRefusedError):
+        await net.connect(Visitor)
+    again = virtual_time.Process("server again")
+    net.serve(Greeter, again)
+    _, visitor = await net.connect(Visitor)
+    await asyncio.sleep(1)
+    assert isinstance(visitor, Visitor)
+    assert visitor.fate == ["hello"]
+
+
+async def test_of_a_client_that_falls_silent_the_server_hears_nothing() -> None:
+    net = Net(has_sockets=False)
+    server = Greeter()
+    net.serve(lambda: server, virtual_time.Process("server"))
+    overheard: list[bytes] = []
+    net.overheard = overheard.append
+    end, visitor = await net.connect(Visitor)
+    await asyncio.sleep(1)
+    end.fall_silent()
+    server.transport.write(b"are you there?")
+    await asyncio.sleep(1_000)
+    assert isinstance(visitor, Visitor)
+    assert (visitor.fate, server.fate) == (["hello"], [])
+    assert overheard == [b"hello", b"are you there?"]
+
+
+async def test_a_server_that_ends_its_side_still_hears_its_client() -> None:
+    net = Net(has_sockets=False)
+    server = Visitor()
+    net.serve(lambda: server, virtual_time.Process("server"))
+    end, _ = await net.connect(asyncio.Protocol)
+    await asyncio.sleep(1)
+    assert server.transport.can_write_eof()
+    assert not end.can_write_eof()
+    server.transport.write_eof()
+    end.write(b"late")
+    await asyncio.sleep(1)
+    assert "late" in server.fate

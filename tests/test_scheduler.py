@@ -1,6 +1,7 @@
 """What a program that embeds the scheduler sees, against the simulated exchange."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -333,6 +334,31 @@ async def test_a_caller_cancelled_while_it_submits_does_not_undo_it() -> None:
         submitting.cancel()
         await anyio.sleep(1.1)
         assert (await scheduler.wait("k")).state is State.CONFIRMED
+
+
+async def test_a_refusal_whose_caller_is_gone_is_no_defect() -> None:
+    received: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: received.append(what))
+
+    class SlowJournal(MemoryJournal):
+        async def get(self, key: str) -> Entry | None:
+            await anyio.sleep(1)
+            return await super().get(key)
+
+    async with (
+        Simulator(port=None) as sim,
+        running(sim, journal=SlowJournal(), limits=Limits(queue_max=1)) as scheduler,
+    ):
+        await scheduler.pause("main")
+        await scheduler.submit("main", "BORROW", "USDT", "1")
+        submitting = asyncio.create_task(scheduler.submit("main", "BORROW", "USDT", "2"))
+        await anyio.sleep(0.5)
+        submitting.cancel()
+        await anyio.sleep(1)
+        del submitting
+        gc.collect()  # an error that nobody asked for is told of by then
+        assert not received
+        assert len(await scheduler.list()) == 1
 
 
 async def test_wait_gives_the_entry_as_it_stands_when_its_time_is_over() -> None:

@@ -221,7 +221,11 @@ class Process:
         if self.is_dead:
             coro.close()
             raise AssertionError(f"{self!r} cannot start anything")
-        return self.loop.create_task(coro, name=name, context=self._context.copy())
+        return self.loop.create_task(coro, name=name, context=self.context())
+
+    def context(self) -> Context:
+        """One in which whatever runs belongs to this process."""
+        return self._context.copy()
 
     def kill(self) -> None:
         """Stops the process; a step of its own that is under way gets to its next `await`."""

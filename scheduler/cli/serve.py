@@ -231,9 +231,15 @@ async def _running(setting: Setting) -> AsyncIterator[tuple[str, ...]]:
         yield sidecar.addresses
     finally:
         with ended_if_overdue(drain_s + OVERDUE_S):
-            sidecar.drain()
-            await _close(scheduler, max(drain_s - CLOSE_S, drain_s / 2))
-            await sidecar.aclose()
+            await end(scheduler, sidecar, drain_s)
+
+
+async def end(scheduler: Scheduler, sidecar: Sidecar, drain_s: float) -> None:
+    """Take nothing new, let what is in the air land, and stop listening."""
+    sidecar.drain()
+    await sidecar.drained()  # a scheduler that is closed takes nothing back
+    await _close(scheduler, max(drain_s - CLOSE_S, drain_s / 2))
+    await sidecar.aclose()
 
 
 async def _close(scheduler: Scheduler, timeout: float) -> None:

@@ -85,6 +85,12 @@ class Sidecar:
         self._api.drain()
         self._gateway.drain()
 
+    async def drained(self) -> None:
+        """Wait, after `drain` and before the scheduler is closed, until what clients of the gateway
+        had queued is taken back, within a short bound."""
+        if self._runner is not None:
+            await self._gateway.drained()
+
     async def aclose(self) -> None:
         """Stop listening, and end what is still open within a short bound."""
         for server in self._servers:

@@ -395,6 +395,18 @@ async def test_draining_takes_back_what_is_queued_and_takes_nothing_new() -> Non
         assert w.booked() == 1
 
 
+async def test_what_is_queued_is_taken_back_before_the_scheduler_is_closed() -> None:
+    async with world() as w:
+        waiting = [asyncio.create_task(w.bot().borrow(str(n))) for n in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        w.gateway.drain()
+        await w.gateway.drained()
+        await w.scheduler.aclose()
+        heard: list[Heard] = await asyncio.gather(*waiting)
+        assert sorted(h.status for h in heard) == [200, 503, 503]
+        assert all(b"nothing was executed" in str(h.content).encode() for h in heard[1:])
+
+
 async def test_a_stopped_account_refuses_the_key() -> None:
     async with world() as w:
         w.sim.revoke_key("main")

@@ -42,6 +42,32 @@ async def test_after_kill_the_repeat_of_what_was_in_the_air_is_one_loan() -> Non
             assert len(await w.scheduler.list(state=State.CANCELLED)) == 2
 
 
+async def test_what_is_decided_before_the_gateway_is_back_can_be_taken_over_too() -> None:
+    async with Simulator(port=None) as sim:
+        journal = MemoryJournal()
+        process = Process("sidecar")
+        process.spawn(live(sim, journal, ["1"]))
+        await asyncio.sleep(0.05)
+        process.kill()
+        await asyncio.sleep(0.2)
+        scheduler = Scheduler([sim.account("main")], journal=journal, transport=sim.transport)
+        async with scheduler:
+            [entry] = await scheduler.list()
+            assert (await scheduler.wait(entry.key)).state is State.CONFIRMED
+            gateway = Gateway(scheduler, SidecarOptions(clients=(BOT,)))
+            await gateway.start()
+            w = World(sim, scheduler, gateway)
+            heard = await w.bot().borrow("1")
+            assert (heard.is_replayed, heard.tran_id) == (True, sim.ledger.booked()[0].tran_id)
+            assert not (await w.bot().borrow("1")).is_replayed
+            await gateway.aclose()
+            again = Gateway(scheduler, SidecarOptions(clients=(BOT,)))
+            await again.start()
+            assert not (await World(sim, scheduler, again).bot().borrow("1")).is_replayed
+            await again.aclose()
+            assert w.booked() == 3
+
+
 async def test_a_key_like_the_gateways_own_with_an_amount_in_a_word_is_left_alone() -> None:
     async with Simulator(port=None) as sim, world(sim=sim) as w:
         await w.scheduler.pause("main")

@@ -1,10 +1,8 @@
-"""The command: `python -m tests.simulate --seeds N --jobs J --stack plain|looks|http`."""
+"""The command: `python -m tests.simulate --seeds N --jobs J --stack plain|looks|http|sidecar`."""
 
 import argparse
-import cProfile
 import multiprocessing
 import os
-import pstats
 import subprocess
 import sys
 import time
@@ -14,14 +12,18 @@ from dataclasses import dataclass, field
 
 from scheduler.simulator import Simulator
 
+from .callers import SidecarStory
 from .life import Story, live
 from .oracle import violations
 from .plan import draw, with_looks
+from .profile import profile
+from .sidecar import live_sidecar
+from .sidecar_oracle import told_wrongly
+from .sidecar_plan import draw_sidecar
 from .stack import live_stack
 from .stack_plan import draw_stack
 
-PROFILED = 30
-STACKS = ("plain", "looks", "http")
+STACKS = ("plain", "looks", "http", "sidecar")
 YEAR_S = 365.25 * 86_400
 
 
@@ -46,11 +48,11 @@ def run_seed(seed: int, stack: str = "plain") -> Result:
         return Result(
             seed,
             stack,
-            lives=len(story.plan.jobs),
+            lives=len(story.plan.jobs) or len(story.latest),
             virtual_s=story.virtual_s,
             faults=simulator.ledger.faults + story.troubles,
             branches=story.branches(),
-            violations=violations(story, simulator),
+            violations=[*violations(story, simulator), *_of_callers(story, simulator)],
             digest=story.digest(),
         )
     except BaseException as error:
@@ -64,7 +66,13 @@ def run_seed(seed: int, stack: str = "plain") -> Result:
 def _live(seed: int, stack: str) -> tuple[Story, Simulator]:
     if stack == "http":
         return live_stack(draw_stack(seed))
+    if stack == "sidecar":
+        return live_sidecar(draw_sidecar(seed))
     return live(with_looks(draw(seed)) if stack == "looks" else draw(seed))
+
+
+def _of_callers(story: Story, simulator: Simulator) -> list[str]:
+    return told_wrongly(story, simulator) if isinstance(story, SidecarStory) else []
 
 
 def _run(task: tuple[int, str]) -> Result:
@@ -101,18 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    """What bounds a life, on one core: processor time, because other work may share the core."""
     stack = "http" if options.stack == "all" else options.stack
     seeds = range(options.first, options.first + options.seeds)
-    run_seed(options.first, stack)  # what is imported and compiled late is not a life's
-    began_s = time.process_time()
-    lives = sum(run_seed(seed, stack).lives for seed in seeds)
-    took_s = time.process_time() - began_s
-    profile = cProfile.Profile()
-    for seed in seeds:
-        profile.runcall(run_seed, seed, stack)
-    print(f"{lives} request lives, {lives / took_s:.0f} a second of one core's time ({stack})")
-    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(PROFILED)
+    profile(lambda seed: run_seed(seed, stack).lives, seeds, stack)
     return 0
 
 
@@ -130,8 +129,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--stack",
         choices=(*STACKS, "all"),
         default="all",
-        help="in memory, the same with amounts that are looked up, or with real HTTP, a SQLite "
-        "file and crashes (all)",
+        help="in memory, the same with amounts that are looked up, with real HTTP, a SQLite file "
+        "and crashes, or the same with a sidecar and its callers in front (all)",
     )
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first violation")
     parser.add_argument("--profile", action="store_true", help="tell what bounds the lives")

@@ -29,12 +29,16 @@ from .planted import DEFECTS, Defect
 ROOT = Path(__file__).parents[2]
 PLANTED = Path(__file__).with_name("planted.py")
 README = ROOT / "tests" / "README.md"
-LIVES = ("plain", "http")
+LIVES = ("plain", "looks", "http", "sidecar")
 CUTS = 20
 """In a row for one number: about a third of them would do."""
 PATIENCE_S = 300
 """For one search; a defect may make something go on for ever."""
 BEGIN, END = "| defect | file | found by | seed |\n|---|---|---|---|\n", "\n\n"
+
+
+class Misplaced(AssertionError):
+    """The text that a defect changes is not in its file, or not once."""
 
 
 Finding: TypeAlias = tuple[int, str]
@@ -124,7 +128,15 @@ def _replace_methods(sound: type, broken: type) -> None:
 def patched(defect: Defect) -> str:
     """The file's text with the defect in it."""
     source = (ROOT / "scheduler" / defect.file).read_text("utf-8")
-    assert source.count(defect.sound) == 1, f"{defect.name}: its place in {defect.file} is gone"
+    times = source.count(defect.sound)
+    if times != 1:
+        found = "is not there any more" if not times else f"stands there {times} times"
+        raise Misplaced(
+            f'"{defect.name}": the text to change in scheduler/{defect.file} {found}. Write into '
+            f"{PLANTED.relative_to(ROOT)} what it is where the rule stands now, and have the seed "
+            f'found by `python -m tests.simulate.defects --write --only "{defect.name}"`. '
+            f"The text was:\n{defect.sound}"
+        )
     return source.replace(defect.sound, defect.broken)
 
 
@@ -203,7 +215,9 @@ def _task(task: tuple[int, str, int]) -> tuple[str, str, Finding | None, float]:
         found = _search(DEFECTS[place], by, 0, seeds)
     except Exception as error:
         found = None
-        print(f"{name}: {error!r}", flush=True)
+        print(
+            f"{name}: {error}" if isinstance(error, Misplaced) else f"{name}: {error!r}", flush=True
+        )
     return name, by, found, time.perf_counter() - began
 
 
@@ -216,13 +230,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many to try (1000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (the cores)")
     parser.add_argument("--only", default="", help="defects whose name contains this")
+    parser.add_argument("--recorded", default="", help="defects that this check is said to find")
     parser.add_argument("--by", default="", help="this check, in the place of the recorded one")
     parser.add_argument("--write", action="store_true", help="record what was found")
     options = parser.parse_args(arguments)
     tasks = [
         (place, options.by or defect.by, options.seeds)
         for place, defect in enumerate(DEFECTS)
-        if options.only in defect.name
+        if options.only in defect.name and options.recorded in {"", defect.by}
     ]
     found: dict[str, int] = {}
     context = multiprocessing.get_context("fork")

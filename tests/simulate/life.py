@@ -72,13 +72,20 @@ class Story:
     """What befell bytes."""
     kept: dict[str, Entry] | None = None
     """What the journal holds in the end, where it can be asked then."""
+    durable_s: dict[str, float] = field(default_factory=dict)
+    """When each submission was known to be in the journal, where that takes time."""
 
     def digest(self) -> str:
         """The same for the same life, and for no other."""
         told = hashlib.sha256()
         for change in self.changes:
             told.update(f"{change.loop_s:.6f} {change.entry!r}\n".encode())
+        told.update(self.heard().encode())
         return told.hexdigest()[:16]
+
+    def heard(self) -> str:
+        """What callers heard, where that is more than what became of their submissions."""
+        return ""
 
     def branches(self) -> Counter[str]:
         """What happened, for telling whether rare things were reached."""
@@ -223,7 +230,15 @@ async def disturb(plan: Plan, simulator: Any) -> None:
 
 async def resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> None:
     """Do what the README tells a person to do: ask the exchange, and say what it says."""
-    for entry in list(story.latest.values()):
+    for entry, state, tran_id in undecided(story, simulator):
+        with suppress(NotResolvable):
+            await scheduler.resolve(entry.key, state, tran_id=tran_id, because="the ledger")
+
+
+def undecided(story: Story, simulator: Simulator) -> list[tuple[Entry, State, int | None]]:
+    """What needs a person, and what the exchange's ledger says of it."""
+    found: list[tuple[Entry, State, int | None]] = []
+    for entry in story.latest.values():
         if entry.state is not State.UNRESOLVED or not entry.needs_person:
             continue
         stamps = {
@@ -236,10 +251,11 @@ async def resolve(scheduler: Scheduler, story: Story, simulator: Simulator) -> N
             for t in simulator.ledger.booked(entry.account)
             if t.request_timestamp_ms in stamps
         ]
-        state = State.CONFIRMED if booked else State.NOT_EXECUTED
-        tran_id = booked[0] if booked else None
-        with suppress(NotResolvable):
-            await scheduler.resolve(entry.key, state, tran_id=tran_id, because="the ledger")
+        if booked:
+            found.append((entry, State.CONFIRMED, booked[0]))
+        else:
+            found.append((entry, State.NOT_EXECUTED, None))
+    return found
 
 
 def all_final(plan: Plan, story: Story) -> bool:

@@ -1,5 +1,6 @@
 """The judge of a life: what the scheduler said, held against what the exchange's ledger knows."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +15,11 @@ from .life import FIRST_DEBT, Change, Story
 GAP_MS = 100
 LIMIT = 180_000
 RECV_WINDOW_MS = 5_000
+PROCESSING_MAX_MS = 10_000
+DECIDED_WITHIN_S = 600.0
+"""Waits double up to five minutes, and one more may follow."""
+DECIDED_AFTER_BAN_S = 1_800.0
+"""A closed address is so for five minutes, and twice as long the next time."""
 QUIET_AFTER_429_S = 1.9
 """A `Retry-After` is in whole seconds, and a second is added to it."""
 
@@ -39,6 +45,8 @@ def violations(story: Story, simulator: Simulator) -> list[str]:
         *_counts(story, caused),
         *_labels(story, caused),
         *_all_decided(story),
+        *_soon_decided(story),
+        *_unresolved(story, simulator),
         *_answers(story),
         *_order(story),
         *_in_the_air(story),
@@ -118,13 +126,59 @@ def _all_decided(story: Story) -> Iterator[str]:
             yield f"{key} was lost"
         elif entry is not None and not entry.is_final:
             yield f"{key} is still {entry.state}"
-    for entry in story.latest.values():
-        if entry.key.startswith("rest") and not entry.is_final:
+    for entry in (story.kept or story.latest).values():
+        if not (entry.is_final or re.fullmatch(r"k\d+", entry.key)):  # those are told of above
             yield f"{entry.key} is still {entry.state}"
-    shared = {alarm.account for alarm in story.alarms if alarm.cause == "shared_account"}
+
+
+def _soon_decided(story: Story) -> Iterator[str]:
+    """Within a bound once the faults are over and it was asked for."""
+    began_s: dict[str, float] = {}
+    decided_s: dict[str, float] = {}
+    for change in story.changes:
+        entry = change.entry
+        began_s.setdefault(entry.key, story.durable_s.get(entry.key, change.began_s))
+        if not entry.is_final:
+            decided_s.pop(entry.key, None)
+        else:
+            decided_s.setdefault(entry.key, change.loop_s)
+    was_banned = any(alarm.cause == "address_banned" for alarm in story.alarms)
+    bound_s = DECIDED_AFTER_BAN_S if was_banned else DECIDED_WITHIN_S
+    for key, at_s in decided_s.items():
+        took_s = at_s - max(began_s[key], story.plan.quiet_at_s)
+        if took_s > bound_s:
+            yield f"{key} was decided {took_s:.0f} s after all faults were over"
+
+
+def _unresolved(story: Story, simulator: Simulator) -> Iterator[str]:
+    """A person is asked only where others use the account, and one of its records may be theirs."""
+    shared = {t.account for t in simulator.ledger.transactions if t.origin == "foreign"}
     for entry in _became_unresolved(story):
+        why = entry.evidence[-1].detail
         if story.plan.accounts[entry.account]["exclusive"] and entry.account not in shared:
-            yield f"{entry.key} was UNRESOLVED and need not be: {entry.evidence[-1].detail}"
+            yield f"{entry.key} was UNRESOLVED and need not be: {why}"
+        elif entry.needs_person and not _may_be_theirs(story, simulator, entry):
+            yield f"{entry.key} was UNRESOLVED, and nothing that was booked fits it: {why}"
+
+
+def _may_be_theirs(story: Story, simulator: Simulator, entry: Entry) -> bool:
+    assert entry.attempt is not None
+    slack_ms = 1_000 + _jumps_ms(story)
+    from_ms = entry.attempt.timestamp_ms - slack_ms
+    until_ms = entry.attempt.timestamp_ms + RECV_WINDOW_MS + PROCESSING_MAX_MS + slack_ms
+    place = entry.account, str(entry.kind), entry.asset, entry.symbol, entry.amount
+    return any(
+        (t.account, t.kind, t.asset, t.symbol, t.amount) == place
+        and t.finished_ms >= from_ms
+        and t.started_ms <= until_ms
+        for t in simulator.ledger.transactions
+    )
+
+
+def _jumps_ms(story: Story) -> int:
+    """How far the exchange's clock is set from what it would say otherwise, at most."""
+    jumps = [abs(d.arguments[0]) for d in story.plan.disturbances if d.name == "jump_clock"]
+    return max(jumps, default=0)
 
 
 def _became_unresolved(story: Story) -> Iterator[Entry]:
@@ -165,8 +219,8 @@ def _order(story: Story) -> Iterator[str]:
 def _in_the_air(story: Story) -> Iterator[str]:
     """From SENT until the answer, or where that never came until the fence or the record."""
     # A fence is an instant of the exchange's clock, and some plans set that.
-    jumps = [abs(d.arguments[0]) for d in story.plan.disturbances if d.name == "jump_clock"]
-    slack_ms = 1_000 + max(jumps) if jumps else 0
+    jumps_ms = _jumps_ms(story)
+    slack_ms = 1_000 + jumps_ms if jumps_ms else 0
     free_at: dict[str, tuple[str, int | None]] = {}
     decided: dict[str, Change] = {}
     for change in story.changes:
@@ -253,8 +307,7 @@ def _amounts(story: Story) -> Iterator[str]:
 
 def _in_time(story: Story) -> Iterator[str]:
     """No attempt starts once its submission's time is over."""
-    jumps = [abs(d.arguments[0]) for d in story.plan.disturbances if d.name == "jump_clock"]
-    slack_ms = 1_000 + max(jumps, default=0)
+    slack_ms = 1_000 + _jumps_ms(story)
     for change in story.changes:
         entry = change.entry
         if entry.state is State.SENT and entry.attempt is not None:
@@ -264,17 +317,27 @@ def _in_time(story: Story) -> Iterator[str]:
 
 
 def _quiet_when_limited(story: Story, simulator: Simulator) -> Iterator[str]:
-    """After 429 an account is quiet for a while. A process that dies may not have heard of it."""
+    """After a 429 that was heard an account begins nothing for a while. A process that dies may not
+    have heard of it, and what was begun before may be on its way for long."""
     if story.counts["crash"]:
         return
-    quiet_until_s: dict[str | None, float] = {}
+    limited_s: dict[str | None, list[float]] = defaultdict(list)
     for arrival in simulator.ledger.arrivals:
-        if arrival.method != "POST":
-            continue
-        if arrival.loop_s < quiet_until_s.get(arrival.account, 0):
-            yield f"{arrival.account} went on at {arrival.loop_s:.3f} s after 429"
-        if arrival.status == 429:
-            quiet_until_s[arrival.account] = arrival.loop_s + QUIET_AFTER_429_S
+        if arrival.status == 429 and arrival.method == "POST":
+            limited_s[arrival.account].append(arrival.loop_s)
+    quiet_until_s: dict[str, float] = {}
+    flying: set[str] = set()
+    for change in story.changes:
+        entry = change.entry
+        if entry.state is State.SENT:
+            flying.add(entry.key)
+            if change.began_s < quiet_until_s.get(entry.account, 0):
+                yield f"{entry.key} was begun at {change.began_s:.3f} s, after 429"
+        elif entry.key in flying:
+            flying.discard(entry.key)
+            heard = [at_s for at_s in limited_s[entry.account] if at_s <= change.loop_s]
+            if entry.code == -1003 and heard:
+                quiet_until_s[entry.account] = heard[-1] + QUIET_AFTER_429_S
 
 
 def _debts(story: Story, simulator: Simulator) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Defects planted on purpose: each is one small change to the rules that some check has to find.
 
-`by` is the check that does: the lives in memory (`plain`) or of the whole stack (`http`), the
-`matrix` of troubles, the `crashes`, the `power cuts`, or a file of tests. `seed` is the first life,
-cell, point or cut that finds it there.
+`by` is the check that does: the lives in memory (`plain`), those that look at the account first
+(`looks`), of the whole stack (`http`) or of a `sidecar` and its callers, the `matrix` of troubles,
+the `crashes`, the `power cuts`, or a file of tests. `seed` is the first life, cell, point or cut
+that finds it there.
 """
 
 from dataclasses import dataclass
@@ -595,5 +596,210 @@ DEFECTS = (
         broken='"PRAGMA synchronous = NORMAL",',
         by="power cuts",
         seed=0,
+    ),
+    Defect(
+        name="the deadline ends an attempt in the air",
+        file="sender.py",
+        sound="        answer = await lane.exchange.send(flight.attempt)\n",
+        broken="""        answer = None
+        with anyio.move_on_after((sent.deadline_ms - flight.attempt.timestamp_ms) / 1000):
+            answer = await lane.exchange.send(flight.attempt)
+        if answer is None:
+            now_ms = lane.clock.now_ms()
+            told = lifecycle._final(sent, lifecycle.State.REJECTED, now_ms, "deadline", "too late")
+            await lane.journal.update(told, at_ms=now_ms)
+            lane.shared.watchers.changed(told, sent.state)
+            return None
+""",
+        by="plain",
+        seed=0,
+    ),
+    Defect(
+        name="a caller's cancel cancels the attempt",
+        file="scheduler.py",
+        sound="""                return entry
+            return await self._settled(key, waiter, timeout)
+        finally:
+""",
+        broken="""                return entry
+            return await self._settled(key, waiter, timeout)
+        except asyncio.CancelledError:
+            for task in asyncio.all_tasks():
+                if task.get_name() == f"attempt {key}":
+                    task.cancel()
+            raise
+        finally:
+""",
+        by="sidecar",
+        seed=2,
+    ),
+    Defect(
+        name="a submission is acknowledged before it is durable",
+        file="sidecar/api.py",
+        sound="""        entry, was_there = await self._scheduler.accept(
+            self._scheduler.checked(
+                asked.account, kind, asked.asset, asked.amount, **_options(asked)
+            )
+        )
+""",
+        broken="""        checked = self._scheduler.checked(
+            asked.account, kind, asked.asset, asked.amount, **_options(asked)
+        )
+        keeping = asyncio.ensure_future(self._scheduler.accept(checked))
+        keeping.add_done_callback(lambda kept: kept.cancelled() or kept.exception())
+        entry, was_there = Entry(submission=checked), False
+""",
+        by="sidecar",
+        seed=3,
+    ),
+    Defect(
+        name="the token is not asked for",
+        file="sidecar/security.py",
+        sound='return None if is_right and scheme.lower() == "bearer" else WRONG_TOKEN',
+        broken="return None",
+        by="sidecar",
+        seed=6,
+    ),
+    Defect(
+        name="a long poll is cut off as a slow request",
+        file="sidecar/connection.py",
+        sound="""        self._disarm()
+        self._phase = Phase.ANSWERING
+""",
+        broken="""        self._phase = Phase.ANSWERING
+""",
+        by="sidecar",
+        seed=0,
+    ),
+    Defect(
+        name="a bot's signature is not checked",
+        file="sidecar/gateway/gateway.py",
+        sound="if not caller.verifier.accepts(form.signature, form.payload):",
+        broken="if False:",
+        by="sidecar",
+        seed=0,
+    ),
+    Defect(
+        name="a bot's old request is taken",
+        file="sidecar/gateway/parameters.py",
+        sound="if now_ms - timestamp_ms > recv_window_ms:",
+        broken="if False:",
+        by="sidecar",
+        seed=1,
+    ),
+    Defect(
+        name="adoption gives one outcome to two clients",
+        file="sidecar/gateway/adoption.py",
+        sound="return self.take_key(min(equal.values(), key=lambda orphan: orphan.order).key)",
+        broken="return min(equal.values(), key=lambda orphan: orphan.order)",
+        by="sidecar",
+        seed=18,
+    ),
+    Defect(
+        name="what a connected client waits for is taken over",
+        file="sidecar/gateway/desk.py",
+        sound="""        stay.pending = self._start(self._scheduler.accept(asked))
+""",
+        broken="""        nothing = self._start(sleep(0))
+        wish = stay.request.wish
+        self._orphans.put(Orphan(key=key, wish=wish, order=stay.order, releasing=nothing))
+        stay.pending = self._start(self._scheduler.accept(asked))
+""",
+        by="sidecar",
+        seed=0,
+    ),
+    Defect(
+        name="what is in the air when its client leaves is nobody's",
+        file="sidecar/gateway/desk.py",
+        sound="            if is_void(entry):\n                break\n",
+        broken="            break\n",
+        by="sidecar",
+        seed=1,
+    ),
+    Defect(
+        name="what is queued when its client leaves is sent all the same",
+        file="sidecar/gateway/desk.py",
+        sound="""                entry = await self._scheduler.cancel(key)
+            except NotCancellable as error:
+                entry = error.entry
+            except (UnknownKey""",
+        broken="""                entry = await self._scheduler.get(key)
+            except NotCancellable as error:
+                entry = error.entry
+            except (UnknownKey""",
+        by="sidecar",
+        seed=38,
+    ),
+    Defect(
+        name="who was told 504 cannot take over what became of it",
+        file="sidecar/gateway/gateway.py",
+        sound="stay.is_told = entry.is_final",
+        broken="stay.is_told = True",
+        by="sidecar",
+        seed=1,
+    ),
+    Defect(
+        name="the time for adoption is a quarter of what was promised",
+        file="sidecar/gateway/adoption.py",
+        sound="orphan.until_s = loop_s() + self._adopt_s",
+        broken="orphan.until_s = loop_s() + self._adopt_s / 4",
+        by="sidecar",
+        seed=28,
+    ),
+    Defect(
+        name="1 and 1.00 are two wishes",
+        file="sidecar/gateway/stay.py",
+        sound="amount=Decimal(self.loan.amount),",
+        broken="amount=self.loan.amount,",
+        by="sidecar",
+        seed=4,
+    ),
+    Defect(
+        name="two clients of one account share their keys",
+        file="sidecar/gateway/desk.py",
+        sound='key = f"{caller.name}:{own_key}"',
+        broken='key = f"{caller.account}:{own_key}"',
+        by="sidecar",
+        seed=0,
+    ),
+    Defect(
+        name="what was not sent in its client's patience stays queued",
+        file="sidecar/gateway/desk.py",
+        sound="if entry.state is State.QUEUED and self._holders[key] == 1:",
+        broken="if False:",
+        by="sidecar",
+        seed=1,
+    ),
+    Defect(
+        name="what may have been executed is told as not executed",
+        file="sidecar/gateway/outcomes.py",
+        sound='return replies.not_known("Timeout waiting for the exchange\'s answer.")',
+        broken='return replies.not_now("Timeout.", retry_after_s)',
+        by="sidecar",
+        seed=1,
+    ),
+    Defect(
+        name="what a dead sidecar left unfinished is nobody's",
+        file="sidecar/gateway/desk.py",
+        sound="in await left_behind(self._scheduler, clients, self._found_unfinished):",
+        broken="in ():",
+        by="sidecar",
+        seed=1,
+    ),
+    Defect(
+        name="what is queued when a sidecar is told to stop is not taken back",
+        file="cli/serve.py",
+        sound="    await sidecar.drained()",
+        broken="    pass",
+        by="sidecar",
+        seed=16,
+    ),
+    Defect(
+        name="what is decided before a restarted gateway looks is nobody's",
+        file="sidecar/gateway/recovery.py",
+        sound="for key in found_unfinished:",
+        broken="for key in ():",
+        by="sidecar",
+        seed=300001,
     ),
 )

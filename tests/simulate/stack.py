@@ -5,12 +5,12 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -47,6 +47,7 @@ class Witness:
     async def add(self, entry: Entry) -> Entry:
         kept = await self._journal.add(entry)
         self._story.latest.setdefault(kept.key, kept)
+        self._story.durable_s.setdefault(kept.key, asyncio.get_running_loop().time())
         return kept
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
@@ -55,17 +56,17 @@ class Witness:
         number, now_ms = self._story.writes, self._simulator.now_ms()
         changes = [Change(now_s, now_ms, entry, now_s, number) for entry in entries]
         self._asked[number] = changes
-        try:
-            await self._journal.update(*entries, at_ms=at_ms)
-        finally:
-            del self._asked[number]
+        # What is cut off or fails here may have been made all the same.
+        await self._journal.update(*entries, at_ms=at_ms)
+        del self._asked[number]
         for change in changes:
             self._tell(change)
 
     def recover(self, kept: dict[str, Entry]) -> None:
         """Tells what was written and not heard of."""
         for change in (change for changes in self._asked.values() for change in changes):
-            if kept.get(change.entry.key) == change.entry:
+            told = self._story.latest.get(change.entry.key)
+            if kept.get(change.entry.key) == change.entry != told:
                 self._story.counts["written and not heard of"] += 1
                 self._tell(change)
 
@@ -105,6 +106,17 @@ class LaterFate(Fate):
 def live_stack(plan: StackPlan) -> tuple[Story, Simulator]:
     """Live it, on a loop of its own."""
     story = Story(plan)
+
+    async def live(simulator: Simulator, shelf: SqliteShelf) -> None:
+        await _live(plan, story, simulator, shelf)
+
+    return story, with_stack(plan, live)
+
+
+def with_stack(
+    plan: StackPlan, live: Callable[[Simulator, SqliteShelf], Coroutine[Any, Any, None]]
+) -> Simulator:
+    """Runs a life with an exchange that is served over HTTP and a file for the journal."""
     simulator = Simulator(**{**plan.exchange, "port": PORT})
     epoch_ms = simulator.options.epoch_ms
     before, clock.wall_ms = clock.wall_ms, lambda: epoch_ms + plan.wall_skew_ms
@@ -113,34 +125,43 @@ def live_stack(plan: StackPlan) -> tuple[Story, Simulator]:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         undo.callback(setattr, clock, "wall_ms", before)
         undo.enter_context(_quiet_server())
-        life = _live(plan, story, simulator, SqliteShelf(folder / "journal.db"))
+        life = live(simulator, SqliteShelf(folder / "journal.db"))
         virtual_time.run(life, seed=plan.seed, turns_max=TURNS_MAX)
     if next(_lives) % BURIED_EVERY == 0:
         virtual_time.bury()
-    return story, simulator
+    return simulator
 
 
 async def _live(plan: StackPlan, story: Story, simulator: Simulator, shelf: SqliteShelf) -> None:
     troubles = ScriptedTroubles(plan.script) if plan.script else DrawnTroubles(plan)
     net = Net(seed=plan.seed, latency_ms=plan.latency_ms, troubles=troubles)
-    world = _World(simulator, net)
+    world = World(simulator, net)
+
+    def work(witness: Any, fate: Fate) -> Coroutine[Any, Any, None]:
+        return _work(plan, story, simulator, witness, fate)
+
     async with simulator:
-        await _live_through(plan, story, world, shelf, troubles)
+        async with anyio.create_task_group() as others:
+            others.start_soon(_calm, plan, world, troubles)
+            if isinstance(troubles, ScriptedTroubles):
+                net.loop.call_at(plan.armed_s, setattr, troubles, "is_armed", True)
+            await live_through(plan, story, world, shelf, work)
+            others.cancel_scope.cancel()
         await anyio.sleep(SETTLES_S)
     story.virtual_s = net.loop.time()
     story.troubles = net.counts
     story.counts["bytes that came after the close"] += net.late_arrivals
     if isinstance(troubles, ScriptedTroubles):
         story.counts["strikes"] = len(troubles.struck)
-    story.kept = await _kept(shelf)
+    story.kept = await kept_in(shelf)
 
 
-async def _live_through(
-    plan: StackPlan,
-    story: Story,
-    world: "_World",
-    shelf: SqliteShelf,
-    troubles: DrawnTroubles | ScriptedTroubles,
+Working: TypeAlias = Callable[[Any, Fate], Coroutine[Any, Any, None]]
+"""What a process does, with a journal and a fate of its own."""
+
+
+async def live_through(
+    plan: StackPlan, story: Story, world: "World", shelf: SqliteShelf, work: Working
 ) -> None:
     """One process after the other, until one comes to its end."""
     simulator = world.simulator
@@ -148,32 +169,43 @@ async def _live_through(
         open_accounts(plan, simulator)
         simulator.set_fault_rates(plan.loan_faults, plan.read_faults)
         others.start_soon(disturb, plan, world)
-        others.start_soon(_calm, plan, world, troubles)
-        if isinstance(troubles, ScriptedTroubles):
-            world.net.loop.call_at(plan.armed_s, setattr, troubles, "is_armed", True)
         for crash in (*plan.crashes, None):
-            if not await _incarnation(plan, story, world, shelf, crash):
+            if not await _incarnation(story, world, shelf, crash, work):
                 break
-            if isinstance(troubles, ScriptedTroubles):
-                troubles.is_recovering = True
+            world.recovers()
         others.cancel_scope.cancel()
 
 
-class _World:
+class World:
     """What disturbances act on: the simulator's handles, and the net's."""
 
     def __init__(self, simulator: Simulator, net: Net) -> None:
         self.simulator = simulator
         self.net = net
+        self.was_told_to_stop = False
+
+    def tell_to_stop(self) -> None:
+        """The process is to end in good order."""
+        self.was_told_to_stop = True
+
+    def died(self) -> None:
+        """A process ended that was killed."""
+        self.net.reap()
+
+    def recovers(self) -> None:
+        """The next one is about to be started."""
+        self.was_told_to_stop = False
+        if isinstance(self.net.troubles, ScriptedTroubles):
+            self.net.troubles.is_recovering = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.net if name == "close_idle" else self.simulator, name)
 
 
 async def _incarnation(
-    plan: StackPlan, story: Story, world: _World, shelf: SqliteShelf, crash: Crash | None
+    story: Story, world: World, shelf: SqliteShelf, crash: Crash | None, work: Working
 ) -> bool:
-    """One process, from its start to its end or death; whether it died."""
+    """One process, from its start to its end or death; whether another is to follow."""
     loop = asyncio.get_running_loop()
     process = virtual_time.Process(f"scheduler {crash}")
     fate = LaterFate(
@@ -182,22 +214,30 @@ async def _incarnation(
     journal = shelf.journal()
     _count_batches(journal, story)
     witness: Any = Witness(journal, story, world.simulator)
-    working = process.spawn(_work(plan, story, world.simulator, witness, fate))
+    working = process.spawn(work(witness, fate))
     working.add_done_callback(fate.ended)
     if crash is not None and crash.at_s is not None:
-        loop.call_at(max(crash.at_s, loop.time()), fate.strike)
+        ends = world.tell_to_stop if crash.is_told else fate.strike
+        loop.call_at(max(crash.at_s, loop.time()), ends)
     await fate.over.wait()
     if not process.is_dead:
         working.result()
-        return False
+        witness.recover(await kept_in(shelf))
+        if crash is None or not world.was_told_to_stop:
+            return False
+        story.counts["stopped and started again"] += 1
+        await anyio.sleep(crash.pause_s)
+        return True
     assert crash is not None
-    world.net.reap()
+    world.died()
     shelf.kill(journal)
     story.counts["crash"] += 1
-    kept = await _kept(shelf)
+    kept = await kept_in(shelf)
     if any(entry.state is State.SENT for entry in kept.values()):
         story.counts["SENT when the process died"] += 1
     witness.recover(kept)
+    for key in kept:
+        story.durable_s.setdefault(key, loop.time())
     await anyio.sleep(crash.pause_s)
     return True
 
@@ -241,14 +281,15 @@ async def _work(
     await transport.aclose()
 
 
-async def _calm(plan: StackPlan, world: _World, troubles: DrawnTroubles | ScriptedTroubles) -> None:
+async def _calm(plan: StackPlan, world: World, troubles: DrawnTroubles | ScriptedTroubles) -> None:
     await until(plan.quiet_at_s)
     world.simulator.clear_faults()
     troubles.is_over = True
     world.net.end_refusals()
 
 
-async def _kept(shelf: SqliteShelf) -> dict[str, Entry]:
+async def kept_in(shelf: SqliteShelf) -> dict[str, Entry]:
+    """What the journal holds, while no process has it open."""
     journal = shelf.journal()
     await journal.open()
     found = await journal.find(limit=10_000)

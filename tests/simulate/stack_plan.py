@@ -13,13 +13,15 @@ STRANGER_AMOUNT = "7.5"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
-    """The process dies: `after_s` after the n-th point of its work, or at a time."""
+    """The process dies: `after_s` after the n-th point of its work, or at a time. Or it is told to
+    stop then, and ends in good order."""
 
     point: int | None = None
     at_s: float | None = None
     after_s: float = 0.0
     pause_s: float = 0.2
     """Until it is started again."""
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,8 @@ def _crash(rng: random.Random, plan: Plan) -> Crash:
 class DrawnTroubles:
     """Strikes at random, until it is told to stop."""
 
-    def __init__(self, plan: StackPlan) -> None:
-        self._random = random.Random(f"troubles:{plan.seed}")
+    def __init__(self, plan: StackPlan, whose: str = "troubles") -> None:
+        self._random = random.Random(f"{whose}:{plan.seed}")
         self._plan = plan
         self._on_connect = [t for t in plan.troubles if t[1] is Place.CONNECT]
         self._on_request = [t for t in plan.troubles if t[1] is not Place.CONNECT]

@@ -40,6 +40,8 @@ back, also after a restart."""
 TAKE_BACK_RETRY_S = 0.5
 TAKE_BACK_TRIES = 20
 CLOSING_S = 5.0
+TAKEN_BACK_S = 1.0
+"""All at once and in one commit, so this is for a journal in trouble."""
 
 _log = logging.getLogger("margin_scheduler")
 
@@ -50,10 +52,13 @@ class Desk:
     def __init__(self, scheduler: Scheduler, adopt_s: float) -> None:
         self._scheduler = scheduler
         self._orphans = Orphanage(adopt_s)
+        # The scheduler goes on with these at once: some may be decided before they are looked for.
+        self._found_unfinished = scheduler.take_found_unfinished()
         self._holders: Counter[str] = Counter()
         self._orders = count()
         self._keys = new_keys()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._taking_back: list[asyncio.Task[Any]] = []
         self._recovery: asyncio.Task[None] | None = None
         self._is_recovered = False
         self.is_draining = False
@@ -255,15 +260,20 @@ class Desk:
             raise
 
     async def _recover(self, clients: frozenset[str]) -> None:
-        for entry, wish in await left_behind(self._scheduler, clients):
+        for entry, wish in await left_behind(self._scheduler, clients, self._found_unfinished):
             self._leave(entry.key, wish, next(self._orders))
+        self._found_unfinished = ()
         self._is_recovered = True
 
     def drain(self) -> None:
         """Take nothing new; what has not been sent is taken back now, and its client told."""
         self.is_draining = True
-        for key in self._holders:
-            self._start(self._take_back(key))
+        self._taking_back += [self._start(self._take_back(key)) for key in self._holders]
+
+    async def drained(self) -> None:
+        """Wait until what was not sent is taken back, as far as the journal does that in time."""
+        if self._taking_back:
+            await asyncio.wait(self._taking_back, timeout=TAKEN_BACK_S)
 
     async def _take_back(self, key: str) -> None:
         with suppress(SchedulerError):

@@ -74,6 +74,10 @@ class Gateway:
         """From now on new borrows and repayments are refused; what is queued is taken back."""
         self._desk.drain()
 
+    async def drained(self) -> None:
+        """Wait until that is taken back, within a short bound. The scheduler has to be open."""
+        await self._desk.drained()
+
     async def aclose(self) -> None:
         self._stop_observing()
         await self._desk.aclose()

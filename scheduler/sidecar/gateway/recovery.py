@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import count
 
@@ -25,28 +25,35 @@ def new_keys() -> Iterator[str]:
 
 
 async def left_behind(
-    scheduler: Scheduler, clients: frozenset[str]
+    scheduler: Scheduler, clients: frozenset[str], found_unfinished: Iterable[str]
 ) -> Sequence[tuple[Entry, Wish]]:
-    """Unfinished submissions of the gateway's own making, oldest first. Raises
+    """Unfinished submissions of the gateway's own making, oldest first, and those that were found
+    unfinished when the scheduler was started, whatever became of them since. Raises
     JournalUnavailable.
 
     Those that chose their keys are not among them: repeating the key finds them. What was finished
-    is not either, because nobody kept whether its client had been told.
+    before is not either, because nobody kept whether its client had been told.
     """
     if scheduler.is_shared:  # they may be those of another host's clients, who still wait
         return []
-    found: dict[int, tuple[Entry, Wish]] = {}
+    entries: dict[int, Entry] = {}
     for state in UNFINISHED:
         after: int | None = None
         while page := await scheduler.list(state=state, limit=PAGE, after=after):
             after = page[-1].seq
-            for entry in page:
-                made_here = _MADE_HERE.fullmatch(entry.key)
-                if entry.requested in {ALL, MAX}:
-                    continue  # no bot's, whoever chose such a key: those name amounts
-                if made_here is not None and made_here["client"] in clients:
-                    found[entry.seq] = entry, _wish(entry, made_here["client"])
-    return [found[seq] for seq in sorted(found)]
+            entries |= {entry.seq: entry for entry in page}
+    for key in found_unfinished:
+        if _MADE_HERE.fullmatch(key):
+            entry = await scheduler.get(key)
+            entries[entry.seq] = entry
+    found: list[tuple[Entry, Wish]] = []
+    for _, entry in sorted(entries.items()):
+        made_here = _MADE_HERE.fullmatch(entry.key)
+        if entry.requested in {ALL, MAX}:
+            continue  # no bot's, whoever chose such a key: those name amounts
+        if made_here is not None and made_here["client"] in clients:
+            found.append((entry, _wish(entry, made_here["client"])))
+    return found
 
 
 def _wish(entry: Entry, client: str) -> Wish:
