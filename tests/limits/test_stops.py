@@ -105,7 +105,10 @@ def test_a_ban_stops_every_account_and_says_until_when(
     )
     assert_silence(life, 418, 120)
     assert_said(life, "banned", 120)
-    assert len(with_status(life.sim.ledger.arrivals, 418)) == 1
+    banned = with_status(life.sim.ledger.arrivals, 418)
+    assert (
+        banned[-1].loop_s - banned[0].loop_s < 0.003
+    )  # but for what was under way nothing went on
     assert_all_confirmed(life)
 
 
