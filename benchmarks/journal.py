@@ -19,8 +19,9 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -38,7 +39,10 @@ CONNECTIONS_MAX = 32
 def main() -> None:
     arguments = parser().parse_args()
     if arguments.postgres is not None:
-        asyncio.run(postgres(arguments))
+        sizes = (arguments.callers, arguments.n, arguments.turns)
+        rows = asyncio.run(postgres_rows(arguments.postgres, *sizes, show=not arguments.json))
+        if arguments.json:
+            print(json.dumps({"rows": rows}))
         return
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         plain: list[float] = []
@@ -75,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--n", type=int, default=2_000, help="submissions a turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--postgres", metavar="URL", help="of a database; default: SQLite")
-    parser.add_argument("--json", action="store_true", help="one JSON document; SQLite's")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--directory", help="where the files are; default: the system's for such")
     return parser
 
@@ -118,34 +122,42 @@ async def journal_rate(file: Path, n: int, callers: int) -> float:
     return n / took
 
 
-async def postgres(arguments: argparse.Namespace) -> None:
-    """The same on PostgreSQL, with the time from a call until its submission is durable."""
-    for callers in arguments.callers:
-        turns = [
-            await _turn(arguments.postgres, arguments.n, callers) for _ in range(arguments.turns)
-        ]
-        plain, ours = (
-            statistics.median(rate for rate, _ in results)
-            for results in ([turn[0] for turn in turns], [turn[1] for turn in turns])
-        )
-        waits = [[w for turn in turns for w in turn[which][1]] for which in (0, 1)]
-        (plain_p50, plain_p99), (our_p50, our_p99) = map(_percentiles, waits)
-        print(
-            f"{ours / plain:5.2f} x plain  {ours:8,.0f}/s  p50 {our_p50:6.2f} ms"
-            f"  p99 {our_p99:6.2f} ms  {callers:4d} callers"
-        )
-        print(
-            f" 1.00 plain    {plain:8,.0f}/s  p50 {plain_p50:6.2f} ms  p99 {plain_p99:6.2f} ms"
-            f"  {min(callers, CONNECTIONS_MAX):4d} connections"
-        )
-    print(f"medians of {arguments.turns} turns of {arguments.n} each")
+async def postgres_rows(
+    url: str, callers: Sequence[int], n: int, turns: int, *, show: bool
+) -> list[dict[str, Any]]:
+    """The same on PostgreSQL, with the time from a call until its submission is durable, by how
+    many submit at once; with `show` each row is printed as it is known."""
+    rows = []
+    for count in callers:
+        results = [await _postgres_turn(url, n, count) for _ in range(turns)]
+        row: dict[str, Any] = {"journal": "PostgreSQL", "callers": count}
+        for which, name in enumerate(("plain", "ours")):
+            p50_ms, p99_ms = percentiles([wait for turn in results for wait in turn[which][1]])
+            row[f"{name}_a_second"] = round(statistics.median(t[which][0] for t in results), 1)
+            row |= {f"{name}_p50_ms": round(p50_ms, 2), f"{name}_p99_ms": round(p99_ms, 2)}
+        row["of_plain"] = round(row["ours_a_second"] / row["plain_a_second"], 3)
+        rows.append(row)
+        if show:
+            print(
+                f"{row['of_plain']:5.2f} x plain  {row['ours_a_second']:8,.0f}/s"
+                f"  p50 {row['ours_p50_ms']:6.2f} ms  p99 {row['ours_p99_ms']:6.2f} ms"
+                f"  {count:4d} callers\n"
+                f" 1.00 plain    {row['plain_a_second']:8,.0f}/s"
+                f"  p50 {row['plain_p50_ms']:6.2f} ms  p99 {row['plain_p99_ms']:6.2f} ms"
+                f"  {min(count, CONNECTIONS_MAX):4d} connections",
+                flush=True,
+            )
+    if show:
+        print(f"medians of {turns} turns of {n} each")
+    return rows
 
 
 Result = tuple[float, list[float]]
 """Submissions a second, and how many milliseconds each took."""
 
 
-async def _turn(url: str, n: int, callers: int) -> tuple[Result, Result]:
+async def _postgres_turn(url: str, n: int, callers: int) -> tuple[Result, Result]:
+    """Plain inserts, and then the journal: each rate and the waits."""
     schema = f"benchmark_{secrets.token_hex(4)}"
     separator = "&" if urlsplit(url).query else "?"
     settings = {"search_path": schema}
@@ -189,7 +201,7 @@ async def _measured(write: Callable[[Entry], Awaitable[object]], n: int, callers
     return n / (time.perf_counter() - began), waits
 
 
-def _percentiles(waits: list[float]) -> tuple[float, float]:
+def percentiles(waits: list[float]) -> tuple[float, float]:
     cuts = statistics.quantiles(waits, n=100)
     return cuts[49], cuts[98]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from .cli.launcher import main
+from margin_scheduler_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

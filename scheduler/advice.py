@@ -4,7 +4,7 @@ Times in the words are the exchange's, in epoch milliseconds, as everywhere.
 """
 
 from .figures import AssetStatus, Debt, Inventory, MaxBorrowable
-from .model import Entry
+from .model import Entry, State
 
 Figure = Debt | MaxBorrowable | AssetStatus | Inventory
 
@@ -20,6 +20,15 @@ NEEDS: dict[int, tuple[type[Figure], ...]] = {
 """By code, what has to be looked up to say what helps."""
 
 
+_LOOKED_UP = "(looked up at "
+
+
+def calls_for_figures(entry: Entry) -> bool:
+    """Whether something has yet to be looked up to say what helps."""
+    is_refusal = entry.state is State.REJECTED and entry.code in NEEDS and entry.attempts > 0
+    return is_refusal and _LOOKED_UP not in (entry.advice or "")
+
+
 def advice(entry: Entry, figures: list[Figure]) -> str:
     """What to do next; `figures` are those that could be looked up of what the code needs."""
     parts = [part for figure in figures if (part := _of(entry, figure))]
@@ -27,7 +36,7 @@ def advice(entry: Entry, figures: list[Figure]) -> str:
         return entry.advice or ""
     as_of_ms = min(figure.as_of_ms for figure in figures)
     general = f"{entry.advice}; " if entry.advice else ""
-    return f"{general}{'; '.join(parts)} (looked up at {as_of_ms})"
+    return f"{general}{'; '.join(parts)} {_LOOKED_UP}{as_of_ms})"
 
 
 def _of(entry: Entry, figure: Figure) -> str:

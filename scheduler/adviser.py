@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import anyio
 
-from .advice import NEEDS, Figure, advice
+from .advice import NEEDS, Figure, advice, calls_for_figures
 from .errors import JournalUnavailable, LookFailed
 from .events import Advised
 from .figures import AssetStatus, Debt, MaxBorrowable
 from .journal.protocol import StaleVersion
-from .model import Entry, State
+from .model import Entry
 from .survey import RULES_FRESH_MS, Board, Survey
 from .worker import Worker
 
@@ -44,8 +44,7 @@ class Adviser:
     def takes(self, entry: Entry) -> bool:
         """Whether `advise` is to be called for an entry that has just ended. It counts as pending
         from here on."""
-        is_told = entry.state is State.REJECTED and entry.code in NEEDS and entry.attempts > 0
-        if not is_told or len(self._pending) >= PENDING_MAX:
+        if not calls_for_figures(entry) or len(self._pending) >= PENDING_MAX:
             return False
         self._pending[entry.key] = asyncio.Event()
         return True

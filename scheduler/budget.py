@@ -75,6 +75,7 @@ class Budget:
         match answer.event:
             case NotSent():
                 self.ledger.drop(charge)
+                return
             case Lost():
                 self.ledger.lose(charge, steady_ms, steady_ms + attempt.fence_ms - now_ms)
             case Refused(disposition=Disposition.BUSY):
@@ -86,12 +87,9 @@ class Budget:
         used = answer.used_weight
         is_sure = isinstance(answer.event, Accepted)
         self.ledger.learn(charge, steady_ms, used=used, is_sure=is_sure, exchange_ms=now_ms)
-        if used is not None:
-            self.ledger.observe(used, steady_ms, charge)
         match answer.event:
-            case Refused(disposition=Disposition.LIMITED, retry_after_ms=told_ms):
-                is_counted, is_told = used is not None, bool(told_ms)
-                self.ledger.refused(steady_ms, is_counted=is_counted, is_told=is_told)
+            case Refused(disposition=Disposition.LIMITED, is_address_banned=False):
+                self.ledger.refused(charge, steady_ms, is_counted=used is not None)
 
     def restore(
         self, attempts: Iterable[tuple[Attempt, bool]], *, now_ms: int, steady_ms: int

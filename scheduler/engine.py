@@ -24,7 +24,7 @@ from .events import Event
 from .exchange import Exchange
 from .gatekeeper import Gatekeeper
 from .inquiry import Inquiry
-from .inventory import InventoryGate
+from .inventory import InventoryGate, Refusal
 from .journal import Journal
 from .journal.lanes import SharedJournal
 from .lanes import LaneKeeper, LaneOptions
@@ -105,13 +105,15 @@ class Engine:
         self._clock_is_set = asyncio.Event()
         self._stopped: set[str] = set()
         self._gate = InventoryGate(policy)
-        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.owned)
+        self._gatekeeper = Gatekeeper(self._gate, self.clock, self.owned, self._on_refused)
         self._auditor = Auditor(journal, self.clock, self.owned)
         self._lanes: dict[str, Lane] = {}
         self.keeper: LaneKeeper | None = None
         """Where the journal is shared: then accounts are run only while their lanes are ours."""
         if shared is not None:
-            self.keeper = LaneKeeper(shared, accounts, lanes or LaneOptions(), self, watchers)
+            options = lanes or LaneOptions()
+            heard = self._gatekeeper.heard
+            self.keeper = LaneKeeper(shared, accounts, options, self, watchers, heard)
             watchers.on_settled = self.keeper.settled
         self._probe = VisibilityProbe(self.clock)
         self.looking: Running = set()
@@ -244,11 +246,10 @@ class Engine:
         """The account's worker; None while another scheduler runs the account."""
         return self.worker(name) if self.keeper is None else self._workers.get(name)
 
-    async def closed_up(self, account: str, key: str) -> None:
-        """Wait until a repayment of everything was looked after, as far as that is done here."""
-        worker = self.owned(account)
-        if worker is not None:
-            await worker.leftovers.seen_to(key)
+    def exchange(self, name: str) -> Exchange:
+        """The account's conversation with the exchange, which may look whoever runs the account."""
+        worker = self.owned(name)
+        return self._make_exchange(name) if worker is None else worker.exchange
 
     def _start_worker(self, name: str, unfinished: Iterable[Entry]) -> Worker:
         worker = self._workers[name] = self._make_worker(name, marks.read(name, self._marks))
@@ -257,30 +258,37 @@ class Engine:
         return worker
 
     def _make_worker(self, name: str, known: Marks) -> Worker:
-        account = self._accounts[name]
-        policy = replace(self._policy, confirm=account.confirm)
-        exclusion = _pair_exclusion if account.lane == "pair" else _account_exclusion
+        policy = self._policy_of(name)
         return Worker(
             name,
-            exchange=Exchange(
-                credentials=self._credentials[name],
-                transport=self._transport,
-                clock=self.clock,
-                reader=self._reader,
-                timekeeper=self.timekeeper,
-                policy=policy,
-                exclusion=exclusion,
-                account=name,
-            ),
-            queue=AccountQueue(policy, self._gate, exclusion),
+            exchange=self._make_exchange(name),
+            queue=AccountQueue(policy, self._gate, self._exclusion_of(name)),
             budget=Budget(self._limits),
             limits=self._limits,
             policy=policy,
             marks=known,
-            declared_exclusive=account.exclusive,
+            declared_exclusive=self._accounts[name].exclusive,
             measurer=Measurer(self.survey(name).inquiry, self.board, self.clock, policy),
             shared=self._shared,
         )
+
+    def _make_exchange(self, name: str) -> Exchange:
+        return Exchange(
+            credentials=self._credentials[name],
+            transport=self._transport,
+            clock=self.clock,
+            reader=self._reader,
+            timekeeper=self.timekeeper,
+            policy=self._policy_of(name),
+            exclusion=self._exclusion_of(name),
+            account=name,
+        )
+
+    def _policy_of(self, name: str) -> Policy:
+        return replace(self._policy, confirm=self._accounts[name].confirm)
+
+    def _exclusion_of(self, name: str) -> Callable[[Entry], str]:
+        return _pair_exclusion if self._accounts[name].lane == "pair" else _account_exclusion
 
     def _inform(self, worker: Worker) -> None:
         """What it has to know before it sends anything."""
@@ -393,6 +401,10 @@ class Engine:
         if self.keeper is not None:
             now_ms = self.clock.now_ms()
             self.tasks.start_soon(self.keeper.came_late, sent, event, now_ms, name="late answer")
+
+    def _on_refused(self, refusal: Refusal) -> None:
+        if self.keeper is not None:
+            self.keeper.tell_refusal(refusal)
 
     async def _ask_status(self) -> bool:
         reply = await self._reader.read_now(

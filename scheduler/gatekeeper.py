@@ -6,7 +6,7 @@ from collections.abc import Callable
 import anyio
 
 from .clock import Clock
-from .inventory import InventoryGate, Pool
+from .inventory import InventoryGate, Pool, Refusal
 from .worker import Worker
 
 POLL_S = 0.25
@@ -17,9 +17,15 @@ class Gatekeeper:
     """Acts for the inventory gate of one scheduler."""
 
     def __init__(
-        self, gate: InventoryGate, clock: Clock, worker_of: Callable[[str], Worker | None]
+        self,
+        gate: InventoryGate,
+        clock: Clock,
+        worker_of: Callable[[str], Worker | None],
+        tell: Callable[[Refusal], None],
     ) -> None:
+        """`tell` has others hear of a refusal; it must not block."""
         self._gate = gate
+        self._tell = tell
         self._clock = clock
         self._worker_of = worker_of
         self._has_changed = asyncio.Event()
@@ -27,13 +33,21 @@ class Gatekeeper:
     def changed(self) -> None:
         """A borrow of a starved asset was lent or refused: others may be free to go."""
         self._has_changed.set()
+        for refusal in self._gate.news():
+            self._tell(refusal)
         for account in self._gate.waiting_accounts():
             if (worker := self._worker_of(account)) is not None:
                 worker.poke()
 
+    def heard(self, refusal: Refusal, age_ms: int) -> None:
+        """Another scheduler was refused, so long ago."""
+        self._gate.heard(refusal, age_ms, self._clock.now_ms())
+        self.changed()
+
     async def run(self) -> None:
         """Ask whenever asking is due, for ever."""
         while True:
+            self._gate.forget(self._clock.now_ms())
             if not self._gate.shortages():
                 self._has_changed.clear()
                 await self._has_changed.wait()

@@ -4,6 +4,11 @@ After the exchange refuses a borrow for want of inventory (-3045), borrows of th
 wait, whoever asks. Smaller ones may try, one at a time. Before a waiting one goes again the gate
 asks the cheap inventory call, and what now fits goes in the order of submission, one at a time, so
 that a refill that is not enough costs one refusal and not one an account.
+
+Where several schedulers share a journal, each has a gate of its own, and they tell each other of
+refusals: one that another was given counts as if it had been given here, as long ago as it was.
+That is a hint. What is told too late, twice or not at all costs a request's weight or the wait
+after a refusal, and nothing else rests on it.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +19,19 @@ from .policy import Policy
 
 Pool = tuple[str, bool]
 """An asset and whether it is lent isolated: the exchange keeps the two inventories apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a refusal says of a pool to other gates of the same exchange."""
+
+    pool: Pool
+    amount: Decimal
+    """This and more was refused."""
+    wait_ms: int
+    """So long after it no waiting borrow should go."""
+    doubted: Decimal | None
+    """As `Shortage.doubted`."""
 
 
 @dataclass(slots=True)
@@ -58,6 +76,7 @@ class InventoryGate:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._shortages: dict[Pool, Shortage] = {}
+        self._news: dict[Pool, Refusal] = {}
 
     def may_start(self, entry: Entry, now_ms: int) -> bool:
         """Whether the borrow may go now; if not, it is remembered as waiting.
@@ -87,7 +106,7 @@ class InventoryGate:
         shortage = self._of(entry)
         if shortage is not None:
             shortage.trying = entry.key
-            del shortage.waiting[entry.key]
+            shortage.waiting.pop(entry.key, None)
 
     def refused(self, entry: Entry, now_ms: int) -> None:
         """The exchange had not enough for it."""
@@ -116,6 +135,40 @@ class InventoryGate:
         shortage.available = None
         if shortage.trying == entry.key:
             shortage.trying = None
+        self._news[_pool(entry)] = Refusal(
+            pool=_pool(entry),
+            amount=shortage.refused,
+            wait_ms=shortage.retry_at_ms - now_ms,
+            doubted=shortage.doubted,
+        )
+
+    def news(self) -> list[Refusal]:
+        """What other gates should hear, each once: the latest refusal of each pool."""
+        news, self._news = self._news, {}
+        return list(news.values())
+
+    def heard(self, refusal: Refusal, age_ms: int, now_ms: int) -> None:
+        """Another scheduler was refused, so long ago."""
+        policy = self._policy
+        wait_ms = min(refusal.wait_ms, policy.starved_wait_max_ms)
+        refused_at_ms = now_ms - max(0, age_ms)
+        retry_at_ms = refused_at_ms + wait_ms
+        if now_ms >= retry_at_ms + policy.shortage_quiet_ms:
+            return  # had it been refused here, it would be forgotten by now
+        shortage = self._shortages.get(refusal.pool)
+        if shortage is None:
+            shortage = Shortage(refusal.amount, 0, 0, 0, 0)
+            self._shortages[refusal.pool] = shortage
+        shortage.refused = min(shortage.refused, refusal.amount)
+        shortage.wait_ms = max(shortage.wait_ms, wait_ms)
+        shortage.retry_at_ms = max(shortage.retry_at_ms, retry_at_ms)
+        shortage.ask_at_ms = max(shortage.ask_at_ms, shortage.retry_at_ms)
+        shortage.waited_at_ms = max(shortage.waited_at_ms, shortage.retry_at_ms)
+        shortage.ask_wait_ms = 0
+        shortage.available = None
+        if refusal.doubted is not None:
+            shortage.doubted = refusal.doubted
+            shortage.doubted_until_ms = refused_at_ms + policy.starved_wait_max_ms
 
     def ended(self, entry: Entry, *, was_lent: bool) -> None:
         """The borrow is no longer in the air, and was not refused for want of inventory."""
@@ -134,6 +187,12 @@ class InventoryGate:
         shortage = self._of(entry)
         if shortage is not None:
             shortage.waiting.pop(entry.key, None)
+
+    def forget(self, now_ms: int) -> None:
+        """Let go of every shortage that nobody has waited for lately."""
+        for pool, shortage in list(self._shortages.items()):
+            if self._is_forgotten(shortage, now_ms):
+                del self._shortages[pool]
 
     def due(self, now_ms: int) -> list[Pool]:
         """Pools whose inventory should be asked for now."""
@@ -193,12 +252,15 @@ class InventoryGate:
         return ask_ms
 
     def _is_over(self, shortage: Shortage, entry: Entry, now_ms: int) -> bool:
-        if shortage.waiting or shortage.trying is not None:
-            return False
-        is_over = now_ms >= shortage.waited_at_ms + self._policy.shortage_quiet_ms
+        is_over = self._is_forgotten(shortage, now_ms)
         if is_over:
             del self._shortages[_pool(entry)]
         return is_over
+
+    def _is_forgotten(self, shortage: Shortage, now_ms: int) -> bool:
+        if shortage.waiting or shortage.trying is not None:
+            return False
+        return now_ms >= shortage.waited_at_ms + self._policy.shortage_quiet_ms
 
     def _of(self, entry: Entry) -> Shortage | None:
         if not self._shortages or entry.kind is not Kind.BORROW:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from . import marks
 from .clock import loop_s
 from .errors import ConfigurationError, JournalUnavailable
 from .events import Accepted, Contradicted, Event
-from .journal.lanes import Board, Request, SharedJournal
+from .inventory import Pool, Refusal
+from .journal.lanes import Board, Hint, Request, SharedJournal
 from .journal.protocol import StaleVersion
 from .marks import Marks
 from .model import Entry, State
@@ -34,6 +36,7 @@ TICK_S = 1.0
 """Between two looks at the board; what is asked of this scheduler is seen at least as often."""
 HINT_GAP_S = 0.02
 """Between two looks, or two hints, however much changes."""
+NAME_MAX = 100
 FREE_TICKS_MAX = 5
 """A lane that nobody has taken for so many ticks is taken beyond the share."""
 
@@ -47,7 +50,7 @@ class LaneOptions:
     """How a scheduler shares its accounts with others on the same journal."""
 
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    """What others see as the owner's name."""
+    """What others see as the owner's name: 1 to 100 characters that can be printed."""
     pinned: frozenset[str] = frozenset()
     """Accounts that nobody else is to run while this scheduler lives."""
     lease_s: float = 5.0
@@ -55,8 +58,10 @@ class LaneOptions:
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError."""
-        if not self.name:
-            raise ConfigurationError("lanes.name: must not be empty")
+        if not 1 <= len(self.name) <= NAME_MAX or not self.name.isprintable():
+            raise ConfigurationError(
+                f"lanes.name: must be 1 to {NAME_MAX} characters that can be printed"
+            )
         if not 3 * TICK_S <= self.lease_s <= 600:
             raise ConfigurationError(
                 f"lanes.lease_s: must be {3 * TICK_S:.0f} to 600, not {self.lease_s}"
@@ -122,6 +127,23 @@ def decide(
     return Moves(lost, tuple(take), tuple(give_up))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneStatus:
+    """Who runs an account, as one scheduler sees it: by itself at once, of others at its last look
+    at the board."""
+
+    account: str
+    owner: str | None
+    """The name of the scheduler that runs it; None: nobody whose lease runs."""
+    is_here: bool
+    epoch: int
+    """Grows whenever the owner changes; 0: nobody ever ran it."""
+    taken_free: int
+    """How often it was taken here when nobody had it."""
+    taken_lost: int
+    """How often it was taken here because its owner's lease had run out."""
+
+
 class Host(Protocol):
     """What runs the accounts' workers."""
 
@@ -145,20 +167,28 @@ class LaneKeeper:
         options: LaneOptions,
         host: Host,
         watchers: Watchers,
+        heard: Callable[[Refusal, int], None],
     ) -> None:
-        """Raises ConfigurationError."""
+        """`heard` takes what another scheduler was refused for want of inventory, and how many
+        milliseconds ago. Raises ConfigurationError."""
         self._journal = journal
         self.lanes = journal.lanes
         self._accounts = frozenset(accounts)
         self._options = options
         self._host = host
         self._watchers = watchers
+        self._heard = heard
+        self._refusals: dict[Pool, Refusal] = {}
+        self._heard_of: dict[Pool, int] = {}
         self._wake = asyncio.Event()
+        self._hints: set[Hint] = set()
+        self._to_hint: set[Hint] = set()
         self._has_news = asyncio.Event()
         self._renewed_at_s = 0.0
         self._free_ticks: dict[str, int] = {}
         self._moving: set[str] = set()
         self._is_leaving = False
+        self._taken: Counter[tuple[str, bool]] = Counter()
         self.board = Board({}, ())
         """As it was at the last look."""
         if unknown := options.pinned - self._accounts:
@@ -173,10 +203,14 @@ class LaneKeeper:
         next_tick_s = loop_s()
         while True:
             self._wake.clear()
+            hints, self._hints = self._hints, set()
             try:
-                if loop_s() >= next_tick_s:
+                if is_due := loop_s() >= next_tick_s:
                     next_tick_s = loop_s() + TICK_S
-                    await self._tick(tasks)
+                if is_due or Hint.LANE in hints:
+                    await self._tick(tasks, is_due=is_due)
+                elif Hint.SHORTAGE in hints:
+                    await self._hear_of_shortages()
                 await self._hear()
             except JournalUnavailable as error:
                 _log.warning("lanes: %s", error)
@@ -194,20 +228,46 @@ class LaneKeeper:
         if self.lanes.me is not None:
             with suppress(JournalUnavailable):  # then the lease runs out by itself
                 await self.lanes.leave()
-                await self.lanes.notify()
+                await self.lanes.notify(Hint.LANE)
 
-    def hint(self) -> None:
+    def hint(self, about: Hint = Hint.CHANGE) -> None:
         """Something changed that another scheduler may be waiting for."""
+        self._to_hint.add(about)
         self._has_news.set()
+
+    def tell_refusal(self, refusal: Refusal) -> None:
+        """Have the others hear of a shortage. They may not; see `inventory.py`."""
+        self._refusals[refusal.pool] = refusal
+        self.hint(Hint.SHORTAGE)
 
     def settled(self, entry: Entry) -> None:
         """An entry is decided; whoever waits for it elsewhere should look."""
         if len(self.board.peers) > 1:
             self.hint()
 
+    def status(self) -> tuple[LaneStatus, ...]:
+        """Every configured account's lane, in order of their names."""
+        return tuple(self._status(account) for account in sorted(self._accounts))
+
+    def _status(self, account: str) -> LaneStatus:
+        row, here = self.board.lanes.get(account), self.lanes.epochs.get(account)
+        others = row.owner_name if row is not None and row.is_live else None
+        if row is not None and row.owner == self.lanes.me:
+            others = None  # it is on its way here, or from here
+        return LaneStatus(
+            account=account,
+            owner=self._options.name if here is not None else others,
+            is_here=here is not None,
+            epoch=max(here or 0, 0 if row is None else row.epoch),
+            taken_free=self._taken[account, False],
+            taken_lost=self._taken[account, True],
+        )
+
     # Keeping the share
 
-    async def _tick(self, tasks: TaskGroup) -> None:
+    async def _tick(self, tasks: TaskGroup, *, is_due: bool) -> None:
+        """Look at the board and do what it calls for; `is_due` where time has come, and it is not
+        that somebody gave a lane up in between."""
         began_s = loop_s()
         options = self._options
         is_known = self.lanes.me is not None and await self.lanes.renew(options.lease_s)
@@ -215,9 +275,11 @@ class LaneKeeper:
             return
         if not is_known:
             await self.lanes.join(options.name, self._accounts, options.pinned, options.lease_s)
+        await self._hear_of_shortages()  # before anything of a lane that is taken now is sent
         self._renewed_at_s = began_s  # not when the answer came: it may have taken its time
         self.board = board = await self.lanes.board()
-        self._count_free(board)
+        if is_due:
+            self._count_free(board)
         me = self.lanes.me
         assert me is not None
         moves = decide(board, me, dict(self.lanes.epochs), self._busy(), self._free_ticks)
@@ -241,9 +303,11 @@ class LaneKeeper:
             self._moving.discard(account)
 
     async def _take(self, account: str) -> None:
+        row = self.board.lanes.get(account)
         epoch = await self.lanes.take(account)
         if epoch is None:
             return
+        self._taken[account, row is not None and row.owner not in {None, self.lanes.me}] += 1
         # From here on nothing is written at an earlier epoch: what is read now is what there is.
         entries = await self.lanes.unfinished_of(account)
         known = marks.read(account, await self._journal.marks())
@@ -274,7 +338,7 @@ class LaneKeeper:
         await self._host.end(account)
         if epoch is not None:
             await self.lanes.give_up(account, epoch)
-            self.hint()
+            self.hint(Hint.LANE)
         _log.info("account %s is run here no more", account)
 
     def _let_go_if_out_of_touch(self, tasks: TaskGroup) -> None:
@@ -359,18 +423,35 @@ class LaneKeeper:
             await self.lanes.keep_late(sent, at_ms=at_ms, tran_id=tran_id, detail=repr(event))
             self.hint()
 
+    async def _hear_of_shortages(self) -> None:
+        for told in await self.lanes.shortages():
+            refusal = told.refusal
+            if self._heard_of.get(refusal.pool) != told.told:
+                self._heard_of[refusal.pool] = told.told
+                if told.by != self.lanes.me:
+                    self._heard(refusal, told.age_ms)
+
     async def _listen(self) -> None:
         while True:
             with suppress(JournalUnavailable):
-                await self.lanes.listen(self._wake.set)
+                await self.lanes.listen(self._hinted)
             await anyio.sleep(TICK_S)
+
+    def _hinted(self, about: Hint) -> None:
+        self._hints.add(about)
+        self._wake.set()
 
     async def _give_hints(self) -> None:
         while True:
             await self._has_news.wait()
             self._has_news.clear()
+            refusals, self._refusals = self._refusals, {}
+            hints, self._to_hint = self._to_hint, set()
             with suppress(JournalUnavailable):
-                await self.lanes.notify()
+                for refusal in refusals.values():
+                    await self.lanes.tell_refusal(refusal)
+                for about in sorted(hints - {Hint.CHANGE}) or (Hint.CHANGE,):
+                    await self.lanes.notify(about)
             await anyio.sleep(HINT_GAP_S)
 
 

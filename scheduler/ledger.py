@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .others import Others
 from .policy import Limits
-from .window import Window
+from .window import Minute, Window
 
 MINUTE_MS = 60_000
 MARGIN_MS = 30
@@ -47,13 +47,14 @@ class Ledger:
         self._weight = limits.request_weight
         self._normal_limit = self._limit - limits.urgent_reserve * limits.request_weight
         self._open: set[Charge] = set()
-        self._expiring: list[tuple[int, int, Charge]] = []
-        self._count = 0
+        self._ended: deque[tuple[int, Charge]] = deque()  # until when each counts, in order
+        self._late: list[tuple[int, int, Charge]] = []  # a heap of those that count for longer
+        self._late_count = 0
         self._own = 0
         self._own_normal = 0
-        self._others = Others(limits.request_weight)
+        self._expired = 0
+        self._others = Others(self._limit, limits.request_weight)
         self._window = Window(limits.request_weight)
-        self._are_refusals_clear = True
         self._blocked_until_ms = 0
         self._blocks_in_a_row = 0
 
@@ -61,13 +62,17 @@ class Ledger:
 
     def own(self, now_ms: int) -> int:
         """The weight of our own attempts that the exchange may be counting."""
-        self._expire(now_ms)
+        ended, late = self._ended, self._late
+        while ended and ended[0][0] <= now_ms:
+            self._end_counting(ended.popleft()[1])
+        while late and late[0][0] <= now_ms:
+            self._end_counting(heapq.heappop(late)[2])
         return self._own
 
     def foreign(self, now_ms: int) -> int:
         """What is left to others."""
-        is_rolling = self._window.is_rolling and self._are_refusals_clear
-        return self._others.weight(now_ms, is_rolling=is_rolling)
+        known, margin = self._left_to_others(now_ms, self.own(now_ms))
+        return known + margin
 
     def wait_ms(self, now_ms: int, *, is_urgent: bool) -> int:
         """0 if one more request fits; else how long until asking again can help."""
@@ -79,11 +84,15 @@ class Ledger:
         blocked_ms = self._blocked_until_ms - now_ms
         if blocked_ms > 0:
             return blocked_ms, blocked_ms
-        if self.own(now_ms) + self.foreign(now_ms) + self._weight > self._limit:
+        own = self.own(now_ms)
+        known, margin = self._left_to_others(now_ms, own)
+        room = self._limit - own - known - self._weight
+        if room < 0:
             wait_ms = self._until_next_change(now_ms)
             return wait_ms, wait_ms
-        if self._own_normal + self._weight <= self._normal_limit:
+        if margin <= room and self._own_normal + self._weight <= self._normal_limit:
             return 0, 0
+        # What is urgent does not wait for what others may spend next.
         return self._until_next_change(now_ms), 0
 
     def blocked_until_ms(self) -> int:
@@ -111,8 +120,8 @@ class Ledger:
         """When one more request fits on top of `before` of weight that is yet to be spent."""
         total = self.own(now_ms) + before + self._weight
         normal = self._own_normal + before + self._weight
-        seen = deque(self._others.falling(now_ms, is_rolling=self._window.is_rolling))
-        ends = [(until_ms, c.weight, not c.is_urgent) for until_ms, _, c in self._expiring]
+        seen = deque(self._others.falling(now_ms, self._window.minute))
+        ends = [(until_ms, c.weight, not c.is_urgent) for until_ms, c in self._expiring()]
         ends += [(now_ms + MINUTE_MS, c.weight, not c.is_urgent) for c in self._open]
         at_ms = now_ms
         for until_ms, weight, is_normal in [(now_ms, 0, False), *sorted(ends)]:
@@ -144,58 +153,71 @@ class Ledger:
 
     def end(self, charge: Charge, now_ms: int) -> None:
         """The attempt was answered."""
-        self._expire_at(charge, now_ms + MINUTE_MS + MARGIN_MS)
+        until_ms = now_ms + MINUTE_MS + MARGIN_MS
+        if self._ended and until_ms < self._ended[-1][0]:
+            self._expire_late(charge, until_ms)
+            return
+        self._open.discard(charge)
+        self._ended.append((until_ms, charge))
 
     def lose(self, charge: Charge, now_ms: int, fence_ms: int) -> None:
         """The attempt's connection is closed and its answer never came; `fence_ms` is its fence on
         this clock. It may still be on its way."""
-        self._expire_at(charge, max(now_ms, fence_ms) + UNANSWERED_MS + MINUTE_MS + MARGIN_MS)
+        until_ms = max(now_ms, fence_ms) + UNANSWERED_MS + MINUTE_MS + MARGIN_MS
+        self._expire_late(charge, until_ms)
 
     def restore(self, until_ms: int, *, is_urgent: bool) -> None:
         """Charge an attempt of an earlier process."""
         charge = Charge(self._weight, is_urgent)
         self._count_in(charge)
-        self._expire_at(charge, until_ms)
+        self._expire_late(charge, until_ms)
 
     def learn(
         self, charge: Charge, now_ms: int, *, used: int | None, is_sure: bool, exchange_ms: int
     ) -> None:
-        """What the answer to `charge`, now, tells of the window; `is_sure`: the exchange took the
-        attempt on. `exchange_ms` is its time."""
-        self._window.add(charge.started_ms, now_ms, is_sure=is_sure)
-        if used is not None:
-            self._window.judge(used, now_ms, charge.started_ms, exchange_ms)
+        """What the answer to `charge`, now, tells; `used` is what its header counts of the minute,
+        by us and by others, where it has one. `is_sure`: the exchange took the attempt on.
+        `exchange_ms` is its time.
 
-    def observe(self, used: int, now_ms: int, charge: Charge | None = None) -> None:
-        """The header of the reply to `charge` says how much of the minute is spent, by us and by
-        others.
-
-        It was counted when the attempt arrived. What of ours has expired since then is in it too,
-        and taken for somebody else's it would leave 1 % of the budget unused for ever.
+        It was counted when the attempt arrived. What of ours has expired since it was sent may be
+        in it too, and taken for somebody else's it would leave 1 % of the budget unused for ever.
         """
-        own = max(self.own(now_ms), charge.own if charge is not None else 0)
-        self._others.observe(max(0, used - own), now_ms)
+        self._window.add(charge.started_ms, now_ms, is_sure=is_sure)
+        if used is None:
+            return
+        window = self._window
+        surely = window.judge(used, now_ms, charge.started_ms, exchange_ms)
+        own, until_ms = max(self.own(now_ms), charge.own), now_ms + MINUTE_MS
+        if window.minute is Minute.FIXED:
+            if not window.began(charge.started_ms):
+                return
+            own = surely = window.own(now_ms) + len(self._open) * self._weight
+            until_ms = window.ends_ms(now_ms)
+        least = max(0, used - own)
+        most = max(least, used - surely)
+        self._others.observe(least, most, now_ms, charge.started_ms, until_ms)
+        self._expired = max(0, charge.own - self._own)
 
     def block(self, until_ms: int) -> None:
         """The exchange refused for weight: nothing of this account starts before `until_ms`."""
         self._blocked_until_ms = max(self._blocked_until_ms, until_ms)
         self._blocks_in_a_row += 1
 
-    def refused(self, now_ms: int, *, is_counted: bool, is_told: bool) -> None:
-        """The exchange refused for weight; `is_counted`: it said what was used by then, and
-        `observe` was told; `is_told`: it said for how long."""
-        # One that says neither costs up to a minute: none of those is risked.
-        self._are_refusals_clear = is_counted or is_told
-        self._others.refused(now_ms, is_counted=is_counted)
+    def refused(self, charge: Charge, now_ms: int, *, is_counted: bool) -> None:
+        """The exchange refused `charge` for weight; `is_counted`: it said what was used by then,
+        and `learn` was told."""
+        least = None if is_counted else max(0, self._limit - charge.own + 1)
+        self._others.refused(now_ms, least=least)
 
     def room_ms(self, now_ms: int) -> int | None:
         """How long until one more fits beside what others have spent by now; None where the window
         is not known to roll."""
-        if not self._window.is_rolling:
+        if self._window.minute is not Minute.ROLLING:
             return None
-        used = self.own(now_ms) + self._others.known(now_ms) + self._weight
+        known = self._others.known(now_ms, Minute.ROLLING)
+        used = self.own(now_ms) + known + self._weight
         room_ms = now_ms
-        for until_ms, _, charge in sorted(self._expiring, key=lambda ending: ending[0]):
+        for until_ms, charge in sorted(self._expiring(), key=lambda ending: ending[0]):
             if used <= self._limit:
                 break
             used -= charge.weight
@@ -212,20 +234,44 @@ class Ledger:
 
     # Upkeep
 
+    def _left_to_others(self, now_ms: int, own: int) -> tuple[int, int]:
+        """What they have spent, and how much more to leave them, both on top of `own`."""
+        others, window = self._others, self._window
+        minute = window.minute
+        known = others.known(now_ms, minute)
+        margin = others.margin(now_ms, minute, known=known, expired=self._expired)
+        if minute is Minute.FIXED:
+            # Nothing of a fixed minute is free before its end, while we count ours for less long.
+            counted = window.own(now_ms) + len(self._open) * self._weight
+            known = max(0, known + counted - own)
+        return known, margin
+
     def _until_next_change(self, now_ms: int) -> int:
-        changes = [self._expiring[0][0]] if self._expiring else []
-        changes += self._others.changes(now_ms)
-        # With neither, all the weight is in the air, or the limit is below one request.
-        return max(1, min(changes, default=now_ms + MINUTE_MS) - now_ms)
+        # With nothing to come, all the weight is in the air, or the limit is below one request.
+        next_ms = now_ms + MINUTE_MS
+        if self._ended:
+            next_ms = self._ended[0][0]
+        if self._late:
+            next_ms = min(next_ms, self._late[0][0])
+        others_ms = self._others.falls_ms(now_ms, self._window.minute)
+        if others_ms is not None:
+            next_ms = min(next_ms, others_ms)
+        if self._window.minute is Minute.FIXED:
+            next_ms = min(next_ms, self._window.ends_ms(now_ms))
+        return max(1, next_ms - now_ms)
 
-    def _expire(self, now_ms: int) -> None:
-        while self._expiring and self._expiring[0][0] <= now_ms:
-            self._count_out(heapq.heappop(self._expiring)[2])
+    def _expiring(self) -> list[tuple[int, Charge]]:
+        """Until when each answered or lost attempt counts."""
+        return [*self._ended, *((until_ms, charge) for until_ms, _, charge in self._late)]
 
-    def _expire_at(self, charge: Charge, until_ms: int) -> None:
+    def _expire_late(self, charge: Charge, until_ms: int) -> None:
         self._open.discard(charge)
-        self._count += 1
-        heapq.heappush(self._expiring, (until_ms, self._count, charge))
+        self._late_count += 1
+        heapq.heappush(self._late, (until_ms, self._late_count, charge))
+
+    def _end_counting(self, charge: Charge) -> None:
+        self._expired += charge.weight
+        self._count_out(charge)
 
     def _count_in(self, charge: Charge) -> None:
         self._own += charge.weight
@@ -248,10 +294,12 @@ def limited_until_ms(
     not say: until its next clock minute and at least 5 s, and twice as long likewise; or, where it
     is known how long it takes until there is room, for that long and at least 5 s likewise.
     """
+    longer_ms = QUIET_MIN_MS << min(in_a_row - 1, 4) if in_a_row else 0
     if retry_after_ms:
-        least_ms = QUIET_MIN_MS << min(in_a_row - 1, 4) if in_a_row else 0
-        return now_ms + max(retry_after_ms + RETRY_SLACK_MS, least_ms)
+        slack_ms = RETRY_SLACK_MS if room_ms is None else 0
+        return now_ms + max(retry_after_ms + slack_ms, longer_ms)
+    quiet_ms = QUIET_MIN_MS << min(in_a_row, 4)
     if room_ms is not None:
-        return now_ms + max(room_ms + RETRY_SLACK_MS, QUIET_MIN_MS << min(in_a_row, 4))
+        return now_ms + max(room_ms, quiet_ms)
     rest_ms = MINUTE_MS - now_ms % MINUTE_MS
     return now_ms + (max(rest_ms, QUIET_MIN_MS) << min(in_a_row, 4))

@@ -6,7 +6,7 @@ at until it is gone, and what is silently left of it is repaid, or reported.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import anyio
 
@@ -48,11 +48,14 @@ class Settlements:
         *,
         accept: Callable[[Submission], Awaitable[tuple[Entry, bool]]],
         follow: Callable[[str, float], Awaitable[Entry]],
+        unfinished_of: Callable[[str], Awaitable[Iterable[Entry]]],
     ) -> None:
-        """`accept` keeps a submission; `follow` waits for its end for so many seconds."""
+        """`accept` keeps a submission; `follow` waits for its end for so many seconds;
+        `unfinished_of` tells what of an account waits, flies or is not decided."""
         self._engine = engine
         self._accept = accept
         self._follow = follow
+        self._unfinished_of = unfinished_of
         self._under_way: dict[tuple[Place, bool], asyncio.Task[Settlement]] = {}
 
     async def settle(
@@ -134,14 +137,11 @@ class Settlements:
     async def _is_pending(self, place: Place) -> bool:
         """Whether a repayment of ours, or one that the exchange's records tell of, is under way."""
         account, asset, symbol = place
-        worker = self._engine.owned(account)
-        if worker is None:
-            raise LookFailed(f"account: {account} is run by another scheduler; settle it there")
-        for entry in (*worker.queue.entries(), *worker.in_air.values(), *worker.settler.entries()):
+        for entry in await self._unfinished_of(account):
             if (entry.kind, entry.asset, entry.symbol) == (Kind.REPAY, asset, symbol):
                 return True
         now_ms = self._engine.clock.now_ms()
-        look = await worker.exchange.look(
+        look = await self._engine.exchange(account).look(
             _Repayments(asset, symbol), Window(now_ms - LOOK_BACK_MS, now_ms + 1), Purpose.DEBT
         )
         return isinstance(look, Look) and any(r.status == "PENDING" for r in look.records)

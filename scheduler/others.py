@@ -1,139 +1,152 @@
 """What others spend of an account's minute, by what replies count beyond our own.
 
-Nobody tells before they spend. Under a fixed window, and while it is not known how the exchange
-cuts its minutes, the most that was seen in the last minute is left to them. Under a rolling one
-what they spent is known to be free again a minute later, and is used; then what they may spend
-next is kept back only where that costs less than the refusals it spares, or where there have been
-as many of those as can be answered for. Times are milliseconds of a clock that is never set.
+A reply counts what had arrived with its request, and how much of that was ours is known but for
+what was just ceasing to count: so what others have spent is known to lie between two bounds. Nobody
+tells before they spend, so a little more than that is left to them: as much as is usual of them,
+and after a refusal for weight, which is not to be followed by a second one within a minute, room
+for whatever they may spend until our next request has arrived.
+
+What they have spent is free again a minute later where minutes roll, and with the clock's minute
+where they do not. As long as that is not known, the most that was seen within a minute is left to
+them. Times are milliseconds of a clock that is never set.
 """
 
 from collections import deque
-from collections.abc import Iterator
+
+from .habits import Habits
+from .highest import Highest
+from .window import Minute
 
 MINUTE_MS = 60_000
-FRESH_MS = 5_000
-"""A rise since a reply longer ago than this may be the sum of several."""
-STEPS_MS = 5 * MINUTE_MS
-"""How long the largest rise is remembered."""
-REFUSAL_COSTS = 3
-"""What a refusal for weight costs, in requests: itself, and the quiet after it."""
-REFUSALS_MAX = ((2, 1), (5, 5))
-"""As many refusals within so many minutes, and for the rest of that time no more are risked."""
-SLACK_MS = 1_000
+ARRIVAL_MS = 500
+"""From the decision to send until the request has arrived, most of the time."""
+FRESH_MS = 2_000
+"""How long, at the most, what a reply counted is taken to have stood until the next one came."""
 
 
 class Others:
     """One account's. Weights are what the exchange counted, not ours taken out before."""
 
-    def __init__(self, request_weight: int) -> None:
-        self._worth = REFUSAL_COSTS * request_weight
-        self._most = _Highest(MINUTE_MS)
-        self._largest = _Highest(STEPS_MS)
-        self._rises: deque[tuple[int, int]] = deque()
-        self._spent: deque[tuple[int, int]] = deque()
+    def __init__(self, limit: int, request_weight: int) -> None:
+        self._habits = Habits(limit, request_weight)
+        self._most = Highest(MINUTE_MS)
+        self._steps: deque[tuple[int, int, int]] = deque()
+        """Since when at the earliest, how much, and until when it counts."""
         self._sum = 0
-        self._seen_ms: int | None = None
-        self._refusals: deque[int] = deque(maxlen=max(count for count, _ in REFUSALS_MAX))
-        self._was_blind = False
+        self._more = 0
+        """What they may have spent beyond that, by the latest reply."""
+        self._late = 0
+        """What of it may have come with the latest step."""
+        self._unseen = 0
+        """What a refusal that counted nothing has them believed to have spent besides."""
+        self._seen_ms = 0
+        self._since_ms = 0
+        self._careful_until_ms = 0
 
-    def weight(self, now_ms: int, *, is_rolling: bool) -> int:
-        """What is to be left to them of this minute."""
-        most = self._most.get(now_ms)
-        if not is_rolling:
-            return most
+    def known(self, now_ms: int, minute: Minute) -> int:
+        """What they have spent of this minute."""
+        if minute is Minute.UNKNOWN:
+            return self._most.get(now_ms) + self._unseen
+        if self._steps:
+            self._expire(now_ms)
+        return self._sum + self._unseen
+
+    def margin(self, now_ms: int, minute: Minute, *, known: int, expired: int) -> int:
+        """What to leave them beside what is known of them. `expired`: what of ours has ceased to
+        count since the latest reply."""
+        habits = self._habits
+        if now_ms >= self._careful_until_ms:
+            if minute is Minute.FIXED:
+                return 0
+            return max(habits.step, habits.usual - known)
+        margin = habits.within(now_ms + ARRIVAL_MS - self._seen_ms, now_ms)
+        if minute is Minute.ROLLING:
+            margin = min(margin, max(0, habits.in_a_minute(now_ms) - known))
+        # What has expired here only now, while it had there by then, was somebody else's.
+        return margin + min(self._more, expired)
+
+    def observe(self, least: int, most: int, now_ms: int, since_ms: int, until_ms: int) -> None:
+        """The reply to a request sent at `since_ms` counted between `least` and `most` beyond our
+        own. What is new of that counts until `until_ms`."""
+        habits = self._habits
+        self._unseen = 0
+        if least or self._steps or habits.usual or habits.step:
+            if now_ms - self._seen_ms <= FRESH_MS:
+                habits.stood(self._sum, now_ms - self._seen_ms)
+            self._expire(now_ms)
+            self._most.add(least, now_ms)
+            self._rise(least, most, now_ms, until_ms)
+            self._fall(least, most)
+            habits.reckon(now_ms)
+        self._more = most - self._sum
+        self._seen_ms = self._since_ms = since_ms
+
+    def refused(self, now_ms: int, *, least: int | None) -> None:
+        """An attempt was refused for weight. `least`: what they had spent by then at the least,
+        where the refusal did not say what was counted and `observe` was not told; it may be as
+        much more as they spend at once."""
+        self._careful_until_ms = now_ms + MINUTE_MS
+        if least is None:
+            return
         self._expire(now_ms)
-        if self._is_wary(now_ms):
-            return self._sum + self._largest.get(now_ms)
-        return min(most, self._sum + self._margin())
+        at_once = self._habits.within(now_ms - self._seen_ms, now_ms)
+        self._unseen = max(least - self._sum, at_once, self._unseen)
+        self._habits.held(self._sum + self._unseen, now_ms)
 
-    def known(self, now_ms: int) -> int:
-        """What they have spent of the last minute, if it rolls."""
+    def falls_ms(self, now_ms: int, minute: Minute) -> int | None:
+        """When less may be left to them, if nothing more is seen of them; None if never."""
+        if minute is Minute.UNKNOWN:
+            fall_ms = self._most.falls_ms(now_ms)
+        else:
+            self._expire(now_ms)
+            fall_ms = self._steps[0][2] if self._steps else None
+        careful_until_ms = self._careful_until_ms
+        if now_ms < careful_until_ms and (fall_ms is None or careful_until_ms < fall_ms):
+            return careful_until_ms
+        return fall_ms
+
+    def falling(self, now_ms: int, minute: Minute) -> list[tuple[int, int]]:
+        """What is surely theirs: until when, and how much, from the highest down."""
+        if minute is Minute.UNKNOWN:
+            return self._most.falling(now_ms)
         self._expire(now_ms)
-        return self._sum
-
-    def observe(self, weight: int, now_ms: int) -> None:
-        """A reply counted this much beyond our own."""
-        self._expire(now_ms)
-        self._most.add(weight, now_ms)
-        rise, self._sum = weight - self._sum, weight
-        if rise > 0:
-            self._rises.append((now_ms, rise))
-            self._spent.append((now_ms, rise))
-            is_one = self._seen_ms is not None and now_ms < self._seen_ms + FRESH_MS
-            if is_one or self._was_blind:
-                self._largest.add(rise, now_ms)
-        while rise < 0:
-            seen_ms, oldest = self._spent.popleft()
-            rise += oldest
-            if rise > 0:
-                self._spent.appendleft((seen_ms, rise))
-        self._seen_ms, self._was_blind = now_ms, False
-
-    def refused(self, now_ms: int, *, is_counted: bool) -> None:
-        """An attempt was refused for weight; `is_counted`: with what had been spent by then."""
-        self._refusals.append(now_ms)
-        self._was_blind = not is_counted
-
-    def changes(self, now_ms: int) -> Iterator[int]:
-        """When `weight` may become less."""
-        ends = [seen_ms + MINUTE_MS for seen_ms, _ in (*self._spent, *self._rises)]
-        ends += [*self._most.ends(), *self._largest.ends()]
-        for _, minutes in REFUSALS_MAX:
-            ends += [at_ms + minutes * MINUTE_MS + SLACK_MS for at_ms in self._refusals]
-        return (end_ms for end_ms in ends if end_ms > now_ms)
-
-    def falling(self, now_ms: int, *, is_rolling: bool) -> list[tuple[int, int]]:
-        """What is surely theirs: how much, highest first, each with until when."""
-        self._expire(now_ms)
-        self._most.get(now_ms)
-        if not is_rolling:
-            return self._most.falling()
         falling, left = [], self._sum
-        for seen_ms, weight in self._spent:
-            falling.append((seen_ms + MINUTE_MS, left))
+        for _, weight, until_ms in self._steps:
+            falling.append((until_ms, left))
             left -= weight
         return falling
 
-    def _is_wary(self, now_ms: int) -> bool:
-        times = self._refusals
-        return any(
-            len(times) >= count and now_ms < times[-count] + minutes * MINUTE_MS + SLACK_MS
-            for count, minutes in REFUSALS_MAX
-        )
+    def _rise(self, least: int, most: int, now_ms: int, until_ms: int) -> None:
+        rise = least - self._sum
+        if rise <= 0:
+            return
+        self._sum = least
+        steps, habits = self._steps, self._habits
+        late = min(rise, self._late) if steps else 0
+        if late:  # it had come with the latest step, of which so much was taken for ours
+            since_ms, weight, ends_ms = steps[-1]
+            steps[-1] = (since_ms, weight + late, ends_ms)
+            self._late -= late
+            habits.grew(late)
+        habits.reached(least, now_ms, by=rise - late)
+        if rise > late:
+            steps.append((self._since_ms, rise - late, until_ms))
+            self._late = most - least
+            habits.rose(((since_ms, weight) for since_ms, weight, _ in reversed(steps)), now_ms)
 
-    def _margin(self) -> int:
-        """The largest rise that came often enough for keeping it back to be worth it."""
-        sizes = sorted((rise for _, rise in self._rises), reverse=True)
-        return max((s for often, s in enumerate(sizes, 1) if s <= self._worth * often), default=0)
+    def _fall(self, least: int, most: int) -> None:
+        steps = self._steps
+        while self._sum > most:
+            since_ms, oldest, until_ms = steps.popleft()
+            self._sum -= oldest
+            if self._sum < least:  # a part of it still counts
+                steps.appendleft((since_ms, least - self._sum, until_ms))
+                self._sum = least
 
     def _expire(self, now_ms: int) -> None:
-        while self._spent and self._spent[0][0] <= now_ms - MINUTE_MS:
-            self._sum -= self._spent.popleft()[1]
-        while self._rises and self._rises[0][0] <= now_ms - MINUTE_MS:
-            self._rises.popleft()
-
-
-class _Highest:
-    """The highest of what was added in the last `span_ms`."""
-
-    def __init__(self, span_ms: int) -> None:
-        self._span_ms = span_ms
-        self._kept: deque[tuple[int, int]] = deque()  # (at, value), values falling
-
-    def add(self, value: int, now_ms: int) -> None:
-        while self._kept and self._kept[-1][1] <= value:
-            self._kept.pop()
-        if value:
-            self._kept.append((now_ms, value))
-
-    def get(self, now_ms: int) -> int:
-        while self._kept and self._kept[0][0] <= now_ms - self._span_ms:
-            self._kept.popleft()
-        return self._kept[0][1] if self._kept else 0
-
-    def ends(self) -> list[int]:
-        return [at_ms + self._span_ms for at_ms, _ in self._kept]
-
-    def falling(self) -> list[tuple[int, int]]:
-        """Until when, and how much, from the highest down."""
-        return [(at_ms + self._span_ms, value) for at_ms, value in self._kept]
+        steps = self._steps
+        while steps and steps[0][2] <= now_ms:
+            since_ms, weight, _ = steps.popleft()
+            self._sum -= weight
+            # It may have ended little by little from here on, and something new in its place.
+            self._since_ms = min(self._since_ms, since_ms + MINUTE_MS)

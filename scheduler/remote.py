@@ -1,23 +1,34 @@
 """What a scheduler can do for an account that another one runs: change the journal, and tell."""
 
+from collections.abc import Callable
+
 import anyio
 
 from . import lifecycle, marks
+from .account_queue import HoldState
+from .advice import calls_for_figures
 from .budget import CHARGED_MAX_MS, Budget
 from .clock import Clock, loop_s
-from .errors import AccountStopped, QueueFull
+from .errors import AccountStopped, LookFailed, QueueFull
 from .events import CancelRequested, Resolved
 from .journal.lanes import SharedJournal
 from .journal.protocol import StaleVersion
 from .lanes import LaneKeeper
 from .lifecycle import UNDECIDED
+from .marks import Marks
 from .model import Entry, Priority, Quote, State
 from .policy import Limits, Policy
+from .remnant import next_key
+from .standing import PAUSED, STOPPED
 from .status import AccountStatus
+from .survey import Survey
 
 HEARD_MAX_S = 10.0
 """How long a call waits for the owner to have heard it. It is carried out later all the same."""
 HEARD_POLL_S = 0.1
+CLOSE_UP_POLL_S = 0.5
+CANCEL_TRIES = 5
+"""How often an entry that moves while it is taken back is looked at again."""
 
 
 class Remote:
@@ -30,7 +41,9 @@ class Remote:
         clock: Clock,
         limits: Limits,
         policy: Policy,
+        survey_of: Callable[[str], Survey],
     ) -> None:
+        self._survey_of = survey_of
         self._keeper = keeper
         self._journal = journal
         self._lanes = journal.lanes
@@ -56,12 +69,18 @@ class Remote:
         self._keeper.hint()
 
     async def cancel(self, entry: Entry) -> Entry | None:
-        """Take a waiting submission back; None if it is not waiting, or has just changed."""
-        if entry.state is not State.QUEUED:
-            return None
-        now_ms = self._clock.now_ms()
-        after, _ = lifecycle.advance(entry, CancelRequested(), self._policy, now_ms)
-        return await self._move(after, now_ms)
+        """Take a waiting submission back; None if it is not waiting, or does not stand still."""
+        kept: Entry | None = entry
+        for _ in range(CANCEL_TRIES):
+            if kept is None or kept.state is not State.QUEUED:
+                return None
+            now_ms = self._clock.now_ms()
+            after, _ = lifecycle.advance(kept, CancelRequested(), self._policy, now_ms)
+            moved = await self._move(after, now_ms)
+            if moved is not None:
+                return moved
+            kept = await self._journal.get(entry.key)
+        return None
 
     async def resolve(self, entry: Entry, event: Resolved) -> Entry:
         """Let a person decide. Raises StaleVersion where evidence came first."""
@@ -79,13 +98,42 @@ class Remote:
     async def resume(self, account: str) -> None:
         await self._ask(account, "resume")
 
+    async def unfinished(self, account: str) -> list[Entry]:
+        """What of the account is not final, as the journal has it."""
+        return await self._lanes.unfinished_of(account)
+
+    async def advised(self, entry: Entry) -> None:
+        """Wait until the owner has said what helps after a refusal, if it will."""
+        kept: Entry | None = entry
+        while kept is not None and calls_for_figures(kept):
+            await anyio.sleep(HEARD_POLL_S)
+            kept = await self._journal.get(entry.key)
+
+    async def closed_up(self, entry: Entry) -> None:
+        """Wait until nothing is owed after a repayment of everything, or the owner has seen to what
+        is."""
+        survey = self._survey_of(entry.account)
+        while True:
+            kept = await self._journal.get(entry.key)
+            if kept is None or (kept.evidence and kept.evidence[-1].source == "account"):
+                return
+            if await self._journal.get(next_key(entry.key)) is not None:
+                return
+            try:
+                if not (await survey.debt(entry.asset, entry.symbol, fresh=True)).total:
+                    return
+            except LookFailed:
+                pass  # the owner looks too
+            await anyio.sleep(CLOSE_UP_POLL_S)
+
     async def quote(self, account: str) -> Quote:
         """What is known from here: how many wait."""
         ahead = await self._lanes.backlog(account)
         return Quote(starts_at_ms=self._clock.now_ms(), ahead=ahead)
 
     async def status(self, account: str) -> AccountStatus:
-        """What the journal says of the account. Pace and holds are known to its owner alone."""
+        """What the journal says of the account. Its pace, and holds that end by themselves, are
+        known to its owner alone."""
         now_ms, steady_ms = self._clock.now_ms(), self._clock.steady_ms()
         entries = await self._lanes.unfinished_of(account)
         known = marks.read(account, await self._journal.marks())
@@ -111,7 +159,7 @@ class Remote:
             weight_reserved=self._limits.urgent_reserve * self._limits.request_weight,
             weight_left=budget.ledger.left(steady_ms),
             gap_ms=self._limits.min_gap_ms,
-            holds=(),
+            holds=_holds(known),
             next_start=Quote(starts_at_ms=now_ms, ahead=len(queued)),
             stopped=known.stopped,
             is_exclusive=not known.is_shared,
@@ -137,3 +185,8 @@ class Remote:
         until_s = loop_s() + HEARD_MAX_S
         while loop_s() < until_s and await self._lanes.is_open(asked):  # noqa: ASYNC110  it is far
             await anyio.sleep(HEARD_POLL_S)
+
+
+def _holds(known: Marks) -> tuple[HoldState, ...]:
+    causes = ((PAUSED, known.is_paused), (STOPPED, known.stopped is not None))
+    return tuple(HoldState(cause, None, None) for cause, is_on in causes if is_on)

@@ -36,7 +36,7 @@ from .margin import Settlements, checked_within
 from .model import ALL, Entry, Quote, State, Submission
 from .policy import RECV_WINDOW_MAX_MS, Limits, Policy
 from .quotes import quote
-from .remnant import next_key
+from .remnant import leaves_remnants, next_key
 from .remote import Remote
 from .request import Options
 from .settings import read_settings
@@ -122,6 +122,7 @@ class Scheduler:
             limits=settings.limits,
             transport=transport,
             on_change=on_change,
+            lanes=settings.lanes,
         )
 
     # Life
@@ -164,6 +165,7 @@ class Scheduler:
                 self._engine.clock,
                 self._limits,
                 self._policy,
+                self._engine.survey,
             )
         self._intake = Intake(
             self._engine,
@@ -172,7 +174,12 @@ class Scheduler:
             watchers=self._watchers,
             remote=self._remote,
         )
-        self._settlements = Settlements(self._engine, accept=self.accept, follow=self._follow)
+        self._settlements = Settlements(
+            self._engine,
+            accept=self.accept,
+            follow=self._follow,
+            unfinished_of=self._unfinished_of,
+        )
         await self._engine.start()
         self._is_open = True
 
@@ -327,17 +334,22 @@ class Scheduler:
     async def _closed_up(self, entry: Entry, timeout: float | None) -> Entry:
         """The entry once what interest has left of the debt is repaid too, or `timeout` is over."""
         with anyio.move_on_after(timeout):
-            with anyio.move_on_after(CLOSE_UP_MAX_S):
-                await self._engine.closed_up(entry.account, entry.key)
-            key = entry.key
-            for _ in range(self._policy.remnant_rounds_max):
-                key = next_key(key)
+            repaid = entry
+            for _ in range(self._policy.remnant_rounds_max + 1):
+                with anyio.move_on_after(CLOSE_UP_MAX_S):
+                    await self._looked_after(repaid)
+                key = next_key(repaid.key)
                 if await self._journal.get(key) is None:
                     break
-                await self.wait(key)
-                with anyio.move_on_after(CLOSE_UP_MAX_S):
-                    await self._engine.closed_up(entry.account, key)
+                repaid = await self.wait(key)
         return await self.get(entry.key)
+
+    async def _looked_after(self, repaid: Entry) -> None:
+        worker = self._engine.owned(repaid.account)
+        if worker is not None:
+            await worker.leftovers.seen_to(repaid.key)
+        elif leaves_remnants(repaid, self._policy) and repaid.state is State.CONFIRMED:
+            await self._elsewhere.closed_up(repaid)
 
     # Following
 
@@ -368,7 +380,10 @@ class Scheduler:
 
     async def _with_advice(self, entry: Entry) -> Entry:
         with anyio.move_on_after(ADVICE_WAIT_S):
-            await self._engine.adviser.advised(entry.key)
+            if self._remote is not None and self._engine.owned(entry.account) is None:
+                await self._remote.advised(entry)
+            else:
+                await self._engine.adviser.advised(entry.key)
         return await self.get(entry.key)
 
     async def get(self, key: str) -> Entry:
@@ -623,6 +638,12 @@ class Scheduler:
     def accounts(self) -> tuple[str, ...]:
         """The configured accounts' names."""
         return tuple(self._accounts)
+
+    async def _unfinished_of(self, account: str) -> Iterable[Entry]:
+        worker = self._engine.owned(account)
+        if worker is None:
+            return await self._elsewhere.unfinished(account)
+        return (*worker.queue.entries(), *worker.in_air.values(), *worker.settler.entries())
 
     async def _follow(self, key: str, timeout: float) -> Entry:
         """The entry at its end or the timeout, with what interest left of it repaid too."""

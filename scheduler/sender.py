@@ -327,7 +327,7 @@ class Sender:
             flight.charge, flight.attempt, answer, now_ms=now_ms, steady_ms=steady_ms
         )
         self._note_gate(sent, event)
-        await self._note_limit(event, is_counted=answer.used_weight is not None)
+        await self._note_limit(event)
         if isinstance(event, Lost) and event.is_servers:
             lane.shared.suspect()
         following = self._next_after(flight, event)
@@ -410,7 +410,7 @@ class Sender:
 
     # What an answer tells the others
 
-    async def _note_limit(self, event: Event, *, is_counted: bool) -> None:
+    async def _note_limit(self, event: Event) -> None:
         """After a refusal for weight: nothing of the account starts until the minute is over."""
         ledger, clock = self._lane.budget.ledger, self._lane.clock
         match event:
@@ -420,8 +420,8 @@ class Sender:
                 pass  # it is the address that waits
             case Refused(disposition=Disposition.LIMITED, retry_after_ms=retry_after_ms):
                 now_ms, steady_ms = clock.both_ms()
-                room_ms = ledger.room_ms(steady_ms) if is_counted else None
-                until_ms = limited_until_ms(retry_after_ms, now_ms, ledger.blocks_in_a_row, room_ms)
+                room_ms, in_a_row = ledger.room_ms(steady_ms), ledger.blocks_in_a_row
+                until_ms = limited_until_ms(retry_after_ms, now_ms, in_a_row, room_ms)
                 ledger.block(steady_ms + until_ms - now_ms)
                 await self._lane.standing.limited(until_ms)
             case Refused():

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from .account import Account, checked_accounts
 from .errors import ConfigurationError
 from .journal import open_journal
+from .journal.lanes import SharedJournal
+from .lanes import LaneOptions
 from .policy import RECV_WINDOW_MAX_MS, Limits
 from .secret import from_environment, without_passphrase
 from .signing import signer
@@ -27,6 +30,8 @@ class Settings:
     recv_window_ms: int
     proxy: str | None = field(repr=False)
     limits: Limits
+    lanes: LaneOptions | None
+    """None where the file does not say how accounts are shared."""
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -51,6 +56,7 @@ def settings_of(tables: Tables) -> Settings:
         recv_window_ms=exchange.recv_window_ms,
         proxy=_proxy(tables),
         limits=tables.limits,
+        lanes=_lanes(tables),
     )
 
 
@@ -130,6 +136,24 @@ def _journal(tables: Tables, base_url: str) -> str:
 
 def _has_password(url: str) -> bool:
     try:
-        return urlsplit(url).password is not None
+        parts = urlsplit(url)
     except ValueError:
         return False
+    named = dict(parse_qsl(parts.query))
+    return parts.password is not None or bool({"password", "sslpassword"} & named.keys())
+
+
+def _lanes(tables: Tables) -> LaneOptions | None:
+    table = tables.lanes
+    if table is None:
+        return None
+    if not isinstance(open_journal(tables.journal.url), SharedJournal):
+        raise ConfigurationError(
+            "lanes: nobody else works on this journal; journal.url must be postgresql://..."
+        )
+    for account in table.pinned:
+        if account not in tables.accounts:
+            raise ConfigurationError(f"lanes.pinned: {account!r} is not configured")
+    given: dict[str, Any] = {"name": table.name, "lease_s": table.lease_s}
+    said = {name: value for name, value in given.items() if value is not None}
+    return LaneOptions(pinned=frozenset(table.pinned), **said)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .account_queue import HoldState
 from .engine import Engine
+from .lanes import LaneStatus
 from .model import Alarm, Entry, Priority, Quote
 from .quotes import quote
 from .standing import NO_JOURNAL
@@ -63,6 +64,10 @@ class Overview:
     """Until when the exchange takes nothing from this address; None while it does."""
     is_journal_up: bool
     """Whether the latest write was made, and no account waits for the journal."""
+    lanes: tuple[LaneStatus, ...] = ()
+    """Who runs which account, those of others included; empty where the journal is not shared."""
+    schedulers: int | None = None
+    """How many share the journal, this one included; None where it is not shared."""
 
 
 def overview(
@@ -71,11 +76,14 @@ def overview(
     workers = [worker for name in accounts if (worker := engine.owned(name)) is not None]
     clock = engine.clock
     closed = engine.address.closed(clock.steady_ms())
+    keeper = engine.keeper
     return Overview(
         accounts=tuple(account_status(worker, alarms) for worker in workers),
         clock_offset_s=clock.offset_s if clock.is_set else None,
         address_closed_until_ms=None if closed is None else clock.at_ms(closed[0]),
         is_journal_up=is_written and is_journal_trusted(engine, accounts),
+        lanes=() if keeper is None else keeper.status(),
+        schedulers=None if keeper is None else len(keeper.board.peers),
     )
 
 

@@ -1,6 +1,6 @@
 """A configuration file as tables of the right types, before anything is made of them.
 
-Every fault is one line that begins with the setting: `accounts.main.uid: must be int, not str`.
+Every fault is one line that begins with the setting: `journal.url: must be a string, not a table`.
 """
 
 import difflib
@@ -60,6 +60,12 @@ class JournalTable(Table, frozen=True):
     url: str
 
 
+class LanesTable(Table, frozen=True):
+    name: str | None = None
+    pinned: tuple[str, ...] = ()
+    lease_s: float | None = None
+
+
 class SidecarTable(Table, frozen=True):
     listen: tuple[str, ...] = ("127.0.0.1:8900",)
     token: str | None = None
@@ -92,6 +98,8 @@ class Tables:
     exchange: ExchangeTable
     accounts: Mapping[str, AccountTable]
     journal: JournalTable
+    lanes: LanesTable | None
+    """None where the file has no such table."""
     sidecar: SidecarTable
     clients: Mapping[str, ClientTable]
     limits: Limits
@@ -141,7 +149,7 @@ def _read(path: Path) -> tuple[str, Source]:
 
 
 def _tables(raw: dict[str, Any], source: Source) -> Tables:
-    known = ("exchange", "accounts", "journal", "sidecar", "clients", "limits")
+    known = ("exchange", "accounts", "journal", "lanes", "sidecar", "clients", "limits")
     for name, table in raw.items():
         if name not in known:
             raise _unknown(name, name, known)
@@ -154,6 +162,7 @@ def _tables(raw: dict[str, Any], source: Source) -> Tables:
         exchange=_table(raw.get("exchange", {}), ExchangeTable, "exchange"),
         accounts=_named(raw.get("accounts", {}), AccountTable, "accounts"),
         journal=_table(raw["journal"], JournalTable, "journal"),
+        lanes=_table(raw["lanes"], LanesTable, "lanes") if "lanes" in raw else None,
         sidecar=_table(raw.get("sidecar", {}), SidecarTable, "sidecar"),
         clients=_named(raw.get("clients", {}), ClientTable, "clients"),
         limits=_limits(raw.get("limits", {})),
@@ -197,8 +206,7 @@ def _fault(message: str, kind: type[Any], where: str) -> ConfigurationError:
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
         return _unknown(f"{setting}.{unknown[1]}", unknown[1], list(get_type_hints(kind)))
     if wrong := re.fullmatch(r"Expected `([^`]+)`, got `(.+)`", what):
-        expected = wrong[1].removesuffix(" | null").replace("object", "a table")
-        return ConfigurationError(f"{setting}: must be {expected}, not {wrong[2]}")
+        return ConfigurationError(f"{setting}: must be {_word(wrong[1])}, not {_word(wrong[2])}")
     if bound := re.fullmatch(r"Expected `[^`]+` ([<>]=?) (.+)", what):
         word = {">": "over", ">=": "at least", "<": "under", "<=": "at most"}[bound[1]]
         return ConfigurationError(f"{setting}: must be {word} {bound[2].removesuffix('.0')}")
@@ -206,6 +214,23 @@ def _fault(message: str, kind: type[Any], where: str) -> ConfigurationError:
         choices = get_args(get_type_hints(kind)[path.strip(".`")])
         return ConfigurationError(f"{setting}: must be {' or '.join(choices)}")
     return ConfigurationError(f"{setting}: is not of the right form")
+
+
+def _word(kinds: str) -> str:
+    """How people who write TOML call them."""
+    return " or ".join(
+        _WORDS.get(kind, kind) for kind in kinds.removesuffix(" | null").split(" | ")
+    )
+
+
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "a table",
+    "str": "a string",
+}
 
 
 def _unknown(setting: str, name: str, known: Any) -> ConfigurationError:

@@ -20,6 +20,8 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_MAX_S = 9.0
 """A connection that was idle for longer is not used again: a POST on one that the other side has
 just closed could be lost."""
+URLS_MAX = 100
+"""Parsed ones that are kept; there are as many as calls without a query."""
 
 
 class Transport(Protocol):
@@ -40,14 +42,14 @@ class AiohttpTransport:
         self._base_url = checked_base_url(base_url)
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[str, URL] = {}
 
     async def send(self, request: HttpRequest) -> HttpReply:
-        target = self._base_url + request.path + (f"?{request.query}" if request.query else "")
         try:
             async with self._open_session().request(
                 request.method,
-                URL(target, encoded=True),
-                data=request.body or None,
+                self._url(request),
+                data=aiohttp.BytesPayload(request.body) if request.body else None,
                 headers=request.headers,
                 proxy=self._proxy,
                 allow_redirects=False,
@@ -65,6 +67,16 @@ class AiohttpTransport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _url(self, request: HttpRequest) -> URL:
+        if request.query:
+            return URL(f"{self._base_url}{request.path}?{request.query}", encoded=True)
+        url = self._urls.get(request.path)
+        if url is None:
+            url = URL(self._base_url + request.path, encoded=True)
+            if len(self._urls) < URLS_MAX:
+                self._urls[request.path] = url
+        return url
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -20,6 +20,12 @@ EVERY_MS = 300_000
 FIRST_LOOK_MS = 200
 """After the reply, doubling."""
 LOOKS_MAX = 9
+LOOK_MAX_MS = 2_000
+"""One that took longer waited for weight, and cannot tell whether the record showed meanwhile."""
+AT_ONCE_MAX = 10
+"""Measurements at the same time, of all accounts together. After a start each account has one due,
+and a thousand looks at once would spend the audits' weight for minutes: a later confirmation will
+do."""
 ALARM_SHARE = 0.5
 """Of the time that a record is assumed to take at most."""
 
@@ -30,9 +36,12 @@ class VisibilityProbe:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._measured_at_ms: dict[str, int] = {}
+        self._under_way = 0
 
     def is_due(self, entry: Entry) -> bool:
         """Whether this confirmation should be measured."""
+        if self._under_way >= AT_ONCE_MAX:
+            return False
         is_direct = entry.state is State.CONFIRMED and entry.evidence[-1].source == "reply"
         now_ms = self._clock.steady_ms()
         last_ms = self._measured_at_ms.get(entry.account)
@@ -43,6 +52,16 @@ class VisibilityProbe:
 
     async def measure(self, worker: Worker, entry: Entry) -> None:
         """Look until the record shows, and keep how long that took."""
+        if self._under_way >= AT_ONCE_MAX:  # many became due in the same turn of the loop
+            del self._measured_at_ms[entry.account]
+            return
+        self._under_way += 1
+        try:
+            await self._look(worker, entry)
+        finally:
+            self._under_way -= 1
+
+    async def _look(self, worker: Worker, entry: Entry) -> None:
         attempt = entry.attempt
         assert attempt is not None
         assert attempt.outcome is Outcome.ANSWERED
@@ -50,7 +69,10 @@ class VisibilityProbe:
         for nth in range(LOOKS_MAX):
             await anyio.sleep((FIRST_LOOK_MS << nth) / 1000)
             times = window(attempt, worker.policy)
+            asked_at_ms = self._clock.steady_ms()
             look = await worker.exchange.look(entry, times, Purpose.AUDIT)
+            if self._clock.steady_ms() - asked_at_ms > LOOK_MAX_MS:
+                return
             if isinstance(look, Look) and entry.tran_id in {r.tran_id for r in look.records}:
                 took_ms = self._clock.steady_ms() - replied_at_ms
                 worker.shared.watchers.record_shown(entry.account, took_ms)

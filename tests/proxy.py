@@ -1,10 +1,13 @@
 """A TCP proxy that can cut what goes through it: a network between a client and its server."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 CHUNK = 65_536
+SSL_REQUEST = 8
+"""Bytes by which a PostgreSQL client asks for TLS."""
 
 
 class Proxy:
@@ -16,6 +19,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.is_open = True
+        self.tls: ssl.SSLContext | None = None
+        """How it speaks to clients that ask for TLS as PostgreSQL's do; the server is not asked."""
         self.on_request: Callable[[bytes], bool] | None = None
         """Asked with what a client sends; True lets it through and cuts all connections before the
         answer."""
@@ -29,6 +34,11 @@ class Proxy:
         if not self.is_open:
             writer.transport.abort()
             return
+        if self.tls is not None:
+            await reader.readexactly(SSL_REQUEST)
+            writer.write(b"S")
+            with suppress(OSError):
+                await writer.start_tls(self.tls)
         try:
             to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to)
         except OSError:  # the server is gone, so its clients find nobody either

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from scheduler import ConfigurationError, Limits, Scheduler
+from scheduler import ConfigurationError, LaneOptions, Limits, Scheduler
 from scheduler.config import configured_path, read_configuration
 from scheduler.settings import read_settings
 from scheduler.signing import signer
@@ -138,6 +138,16 @@ def test_the_example_names_every_setting_there_is() -> None:
     assert known.keys() == {"exchange", "accounts", "journal", "sidecar", "clients", "limits"}
 
 
+def test_the_example_says_how_hosts_share_accounts(folder: Path) -> None:
+    (lanes,) = re.findall(r"# (\[lanes\].*?)\n\n", EXAMPLE.read_text("utf-8"), re.DOTALL)
+    assert tomllib.loads(lanes.replace("\n# ", "\n"))["lanes"].keys() == {
+        field.name for field in fields(LaneOptions)
+    }
+    shared = MINIMAL.replace("sqlite:///scheduler.db", "postgresql://db/x")
+    read = read_settings(configuration(folder, shared + lanes.replace("\n# ", "\n"))).lanes
+    assert read == LaneOptions(name="tokyo-1")
+
+
 def test_a_secret_comes_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIN", "from-outside")
     text = MINIMAL.replace('secret_file = "main.secret"', 'secret_env = "MAIN"')
@@ -213,6 +223,19 @@ def test_an_embedded_scheduler_reads_none_of_the_sidecars_secrets(folder: Path) 
     assert Scheduler.from_config(configuration(folder, MINIMAL + CLIENT)).accounts == ("main",)
 
 
+def test_how_accounts_are_shared_is_said_in_lanes(folder: Path) -> None:
+    shared = MINIMAL.replace("sqlite:///scheduler.db", "postgresql://db/x")
+    assert read_settings(configuration(folder, shared)).lanes is None
+    lanes = '[lanes]\nname = "tokyo-1"\npinned = ["main"]\nlease_s = 12\n'
+    read = read_settings(configuration(folder, shared + lanes)).lanes
+    assert read == LaneOptions(name="tokyo-1", pinned=frozenset({"main"}), lease_s=12)
+    read = read_settings(configuration(folder, shared + "[lanes]\n")).lanes
+    assert read == LaneOptions()
+    scheduler = Scheduler.from_config(configuration(folder, shared + lanes))
+    assert scheduler.is_shared
+    assert scheduler._lanes.name == "tokyo-1"
+
+
 def test_memory_is_a_journal_for_a_simulated_exchange_alone(folder: Path) -> None:
     text = MINIMAL.replace("sqlite:///scheduler.db", "memory:")
     assert refusal(configuration(folder, text)).startswith("journal.url: memory: forgets")
@@ -224,6 +247,8 @@ def test_memory_is_a_journal_for_a_simulated_exchange_alone(folder: Path) -> Non
 # line that says so
 
 HEDGE = '[accounts.hedge]\napi_key = "hedge-key"\nsecret_file = "hedge.secret"\n[journal]'
+SHARED = 'url = "postgresql://db/x"\n[lanes]'
+URL = 'url = "sqlite:///scheduler.db"'
 BOT_2 = CLIENT.replace("[clients.bot]", "[clients.bot-2]")
 
 SETTINGS = [
@@ -235,12 +260,28 @@ SETTINGS = [
     ("[accounts.main]", "[accounts.'ma in']", "accounts: 'ma in' is no name; a name is 1 to 64"),
     ("[accounts.main]", f"[accounts.{'x' * 65}]", f"accounts: '{'x' * 65}' is no name"),
     ('api_key = "main-key"', "", "accounts.main.api_key: is missing"),
-    ('api_key = "main-key"', "api_key = 7", "accounts.main.api_key: must be str, not int"),
-    ('"main-key"', '"main-key"\nuid = "7"', "accounts.main.uid: must be int, not str"),
+    (
+        'api_key = "main-key"',
+        "api_key = 7",
+        "accounts.main.api_key: must be a string, not a whole number",
+    ),
+    (
+        '"main-key"',
+        '"main-key"\nuid = "7"',
+        "accounts.main.uid: must be a whole number, not a string",
+    ),
     ('"main-key"', '"main-key"\nuid = 0', "accounts.main.uid: must be at least 1"),
-    ('"main-key"', '"main-key"\nuid = true', "accounts.main.uid: must be int, not bool"),
+    (
+        '"main-key"',
+        '"main-key"\nuid = true',
+        "accounts.main.uid: must be a whole number, not true or false",
+    ),
     ('"main-key"', '"main-key"\nexclusve = true', "accounts.main.exclusve: there is no such"),
-    ('"main-key"', '"main-key"\nexclusive = 1', "accounts.main.exclusive: must be bool, not int"),
+    (
+        '"main-key"',
+        '"main-key"\nexclusive = 1',
+        "accounts.main.exclusive: must be true or false, not a whole number",
+    ),
     (
         '"main-key"',
         '"main-key"\nconfirm = "yes"',
@@ -318,6 +359,29 @@ SETTINGS = [
         "mysql://db/x",
         "journal: a URL that begins with 'mysql' names none",
     ),
+    (
+        "sqlite:///scheduler.db",
+        "postgresql://db/x?user=me&password=pass",
+        "journal.url: a secret stands in {file}",
+    ),
+    ("sqlite:///scheduler.db", "postgresql://db/x?sslmodus=x", "journal: 'sslmodus' is no option"),
+    (
+        "sqlite:///scheduler.db",
+        "postgresql://db/x?lock_timeout=1s",
+        "journal: lock_timeout must be",
+    ),
+    # who runs which account
+    (URL, URL + '\n[lanes]\nname = "h1"', "lanes: nobody else works on this journal; journal.url"),
+    (URL, SHARED + '\nname = ""', "lanes.name: must be 1 to 100 characters that can be printed"),
+    (URL, SHARED + '\nname = "a\\u0000"', "lanes.name: must be 1 to 100 characters that can"),
+    (URL, SHARED + "\nname = 1", "lanes.name: must be str, not int"),
+    (URL, SHARED + "\nlease_s = 2.9", "lanes.lease_s: must be 3 to 600, not 2.9"),
+    (URL, SHARED + "\nlease_s = nan", "lanes.lease_s: must be 3 to 600, not nan"),
+    (URL, SHARED + '\nlease_s = "5"', "lanes.lease_s: must be float, not str"),
+    (URL, SHARED + '\npinned = "main"', "lanes.pinned: must be array, not str"),
+    (URL, SHARED + '\npinned = ["mian"]', "lanes.pinned: 'mian' is not configured"),
+    (URL, SHARED + "\nleese_s = 5", "lanes.leese_s: there is no such setting; lease_s is one"),
+    (URL, "url = 'sqlite:///x'\n[[lanes]]", "lanes: must be a table"),
     ("sqlite:///scheduler.db", "sqlite:///", "journal: a URL that begins with 'sqlite' names none"),
     # the sidecar
     ('token_file = "token"', "", "sidecar.token_file: is missing; callers have to show a token"),
@@ -330,8 +394,12 @@ SETTINGS = [
     ),
     ('token_file = "token"', 'token = "t"', "sidecar.token: a secret stands in {file}, which"),
     ('"token"', '"token"\nlisten = []', "sidecar.listen: names no address"),
-    ('"token"', '"token"\nlisten = "127.0.0.1:1"', "sidecar.listen: must be array, not str"),
-    ('"token"', '"token"\nlisten = [8900]', "sidecar.listen[0]: must be str, not int"),
+    ('"token"', '"token"\nlisten = "127.0.0.1:1"', "sidecar.listen: must be a list, not a string"),
+    (
+        '"token"',
+        '"token"\nlisten = [8900]',
+        "sidecar.listen[0]: must be a string, not a whole number",
+    ),
     ('"token"', '"token"\nlisten = ["localhost"]', "sidecar.listen: 'localhost' must be HOST:PORT"),
     ('"token"', '"token"\nlisten = ["[::1]:65536"]', "sidecar.listen: '[::1]:65536' must be"),
     ('"token"', '"token"\nlisten = ["unix:"]', "sidecar.listen: unix: must be followed by a path"),
@@ -343,7 +411,11 @@ SETTINGS = [
     ),
     ('"token"', '"token"\nhosts = ["http://x/"]', "sidecar.hosts: 'http://x/' is not of the form"),
     ('"token"', '"token"\nsocket_mode = "0999"', "sidecar.socket_mode: must be an octal mode"),
-    ('"token"', '"token"\nsocket_mode = 384', "sidecar.socket_mode: must be str, not int"),
+    (
+        '"token"',
+        '"token"\nsocket_mode = 384',
+        "sidecar.socket_mode: must be a string, not a whole number",
+    ),
     ('"token"', '"token"\ndrain_timeout_s = 0', "sidecar.drain_timeout_s: must be over 0"),
     ('"token"', '"token"\ndrain_timeout_s = nan', "sidecar.drain_timeout_s: must be over 0"),
     ('"token"', '"token"\ndrain_timeout_s = inf', "sidecar.drain_timeout_s: must be at most 600"),
@@ -376,7 +448,11 @@ SETTINGS = [
     ),
     # limits
     (CLIENT, CLIENT + "[limits]\nmin_gap = 5", "limits.min_gap: there is no such setting; min_gap"),
-    (CLIENT, CLIENT + '[limits]\nqueue_max = "9"', "limits.queue_max: must be int, not str"),
+    (
+        CLIENT,
+        CLIENT + '[limits]\nqueue_max = "9"',
+        "limits.queue_max: must be a whole number, not a string",
+    ),
     (CLIENT, CLIENT + "[limits]\nqueue_max = 0", "limits.queue_max: must be at least 1, not 0"),
     (CLIENT, CLIENT + "[limits]\nip_weight_share = 1.5", "limits.ip_weight_share: must be over 0"),
     (CLIENT, CLIENT + "[limits]\nip_weight_share = nan", "limits.ip_weight_share: must be over 0"),

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scheduler.inventory import InventoryGate, Pool
+from scheduler.inventory import InventoryGate, Pool, Refusal
 from scheduler.model import Answer, Entry, Kind, State, revised
 from scheduler.policy import Policy
 
@@ -506,6 +506,111 @@ def test_a_shortage_is_not_forgotten_while_one_tries() -> None:
     assert not gate.may_start(borrow(2), RETRY_MS + 3_600_000)
 
 
+def test_shortages_that_nobody_waits_for_are_let_go() -> None:
+    gate = short()
+    gate.forget(RETRY_MS + 59_999)
+    assert gate.shortages().keys() == {CROSS}
+    gate.forget(RETRY_MS + 60_000)
+    assert gate.shortages() == {}
+
+
+def test_one_that_somebody_waits_for_is_kept() -> None:
+    gate = short()
+    gate.may_start(borrow(1), NOW_MS)
+    gate.forget(RETRY_MS + 3_600_000)
+    assert gate.shortages().keys() == {CROSS}
+
+
+# Between hosts
+
+
+def refusal(amount: str = "100", wait_ms: int = 1_000, doubted: str | None = None) -> Refusal:
+    return Refusal(
+        pool=CROSS,
+        amount=Decimal(amount),
+        wait_ms=wait_ms,
+        doubted=None if doubted is None else Decimal(doubted),
+    )
+
+
+def test_a_refusal_is_news_once_and_the_latest_of_a_pool() -> None:
+    gate = short("100")
+    gate.refused(borrow(1, "70"), NOW_MS)
+    assert gate.news() == [refusal("70")]
+    assert gate.news() == []
+
+
+def test_news_say_how_long_nobody_should_go_and_which_answer_was_not_kept() -> None:
+    gate = short()
+    refuse_again(gate)
+    refuse_again(gate)
+    assert gate.news() == [refusal(wait_ms=4_000, doubted="102")]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(borrow(1), id="that amount"),
+        pytest.param(borrow(1, "99"), id="a smaller one"),
+        pytest.param(borrow(1, "101"), id="a larger one"),
+        pytest.param(borrow(1, symbol="BTCUSDT"), id="the other pool"),
+        pytest.param(borrow(1, kind=Kind.REPAY), id="a repayment"),
+    ],
+)
+@pytest.mark.parametrize("after_ms", [0, 999, 1_000, 60_999, 61_000])
+def test_what_another_was_refused_counts_as_if_it_had_been_refused_here(
+    asked: Entry, after_ms: int
+) -> None:
+    here, there = short(), InventoryGate(POLICY)
+    there.heard(refusal(), 300, NOW_MS + 300)
+    for gate in (here, there):
+        refill(gate, "1000", NOW_MS + after_ms)
+    assert there.may_start(asked, NOW_MS + after_ms) == here.may_start(asked, NOW_MS + after_ms)
+    assert there.due(NOW_MS + after_ms) == here.due(NOW_MS + after_ms)
+
+
+def test_what_was_heard_lowers_what_is_known_and_lengthens_the_wait_but_never_the_reverse() -> None:
+    gate = short("100")
+    gate.heard(refusal("70", wait_ms=8_000), 0, NOW_MS)
+    shortage = gate.shortages()[CROSS]
+    assert (shortage.refused, shortage.retry_at_ms) == (Decimal(70), NOW_MS + 8_000)
+    gate.heard(refusal("90", wait_ms=2_000), 0, NOW_MS)
+    assert (shortage.refused, shortage.retry_at_ms) == (Decimal(70), NOW_MS + 8_000)
+
+
+def test_an_answer_that_was_not_kept_elsewhere_is_not_believed_here() -> None:
+    gate = InventoryGate(POLICY)
+    gate.heard(refusal(doubted="500"), 0, NOW_MS)
+    asked = borrow(1)
+    assert not gate.may_start(asked, RETRY_MS)
+    refill(gate, "500", RETRY_MS)
+    assert not gate.may_start(asked, RETRY_MS)
+    refill(gate, "501", RETRY_MS)
+    assert gate.may_start(asked, RETRY_MS)
+
+
+@pytest.mark.parametrize("age_ms", [61_000, 3_600_000])
+def test_what_would_be_forgotten_by_now_is_not_taken_up(age_ms: int) -> None:
+    gate = InventoryGate(POLICY)
+    gate.heard(refusal(), age_ms, NOW_MS)
+    assert gate.shortages() == {}
+
+
+def test_nothing_that_is_heard_keeps_a_borrow_for_longer_than_the_longest_wait() -> None:
+    gate = InventoryGate(POLICY)
+    gate.heard(refusal(wait_ms=10**12), -(10**12), NOW_MS)
+    assert gate.shortages()[CROSS].retry_at_ms == NOW_MS + POLICY.starved_wait_max_ms
+
+
+def test_what_is_heard_while_a_borrow_is_on_its_way_does_not_stop_it() -> None:
+    gate, asked = InventoryGate(POLICY), borrow(1)
+    assert gate.may_start(asked, NOW_MS)
+    gate.heard(refusal(), 0, NOW_MS)
+    gate.started(asked)
+    gate.ended(asked, was_lent=True)
+    assert not gate.may_start(borrow(2), NOW_MS)
+
+
 # Anything, in any order
 
 
@@ -589,6 +694,20 @@ class GateMachine(RuleBasedStateMachine):
         self.available = None
         if goes_again:
             self.idle[refused.key] = refused
+
+    @rule(
+        amount=st.integers(1, 5),
+        wait_ms=st.sampled_from([0, 1_000, 300_000, 10**9]),
+        age_ms=st.sampled_from([-5, 0, 500, 50_000, 400_000]),
+    )
+    def another_was_refused(self, amount: int, wait_ms: int, age_ms: int) -> None:
+        self.gate.heard(refusal(str(amount), wait_ms), age_ms, self.now_ms)
+        retry_ms = self.now_ms - max(0, age_ms) + min(wait_ms, 300_000)
+        if self.now_ms >= retry_ms + POLICY.shortage_quiet_ms:
+            return
+        self.bar = Decimal(amount) if self.bar is None else min(self.bar, Decimal(amount))
+        self.retry_ms = max(self.retry_ms, retry_ms)
+        self.available = None
 
     @precondition(lambda self: self.in_air)
     @rule(data=st.data(), was_lent=st.booleans())

@@ -14,14 +14,19 @@ from scheduler import (
     KeyReused,
     LaneOptions,
     NotCancellable,
+    Rejected,
     Scheduler,
+    SettlementOutcome,
     State,
 )
 from scheduler.events import Accepted
 from scheduler.journal.lanes import Board, LaneRow, Peer, SharedJournal
 from scheduler.journal.postgres import PostgresJournal
-from scheduler.lanes import FREE_TICKS_MAX, Moves, decide
+from scheduler.lanes import FREE_TICKS_MAX, TICK_S, Moves, decide
+from scheduler.model import revised
 from scheduler.simulator import Simulator
+from scheduler.transport import Transport
+from scheduler.wire import HttpReply, HttpRequest
 
 from .journal.shared_memory import Database, HostJournal
 from .postgres import PostgresServer
@@ -176,6 +181,8 @@ class Hosts:
         self.simulator = simulator
         self.accounts = [simulator.account(name) for name in ACCOUNTS]
         self._database = database
+        self.transport: Transport = simulator.transport
+        self.is_exclusive = True
 
     def make(self, name: str, **options: object) -> Scheduler:
         journal: SharedJournal
@@ -184,9 +191,12 @@ class Hosts:
         else:
             journal = HostJournal(self._database)
         return Scheduler(
-            [Account(a.name, api_key=a.api_key, secret=a.secret) for a in self.accounts],
+            [
+                Account(a.name, api_key=a.api_key, secret=a.secret, exclusive=self.is_exclusive)
+                for a in self.accounts
+            ],
             journal=journal,
-            transport=self.simulator.transport,
+            transport=self.transport,
             lanes=LaneOptions(name=name, **options),  # type: ignore[arg-type]
         )
 
@@ -222,6 +232,13 @@ def database(request: pytest.FixtureRequest) -> Database | str:
 async def hosts(database: Database | str) -> AsyncIterator[Hosts]:
     async with Simulator(port=None, processing_ms=20) as simulator:
         yield Hosts(simulator, database)
+
+
+@pytest.fixture
+async def in_memory() -> AsyncIterator[Hosts]:
+    """For what takes long."""
+    async with Simulator(port=None, processing_ms=20) as simulator:
+        yield Hosts(simulator, Database())
 
 
 async def test_any_host_takes_a_submission_and_hears_of_its_end(hosts: Hosts) -> None:
@@ -261,6 +278,139 @@ async def test_pause_cancel_and_resume_reach_the_owner(hosts: Hosts) -> None:
         assert hosts.booked() == len(ACCOUNTS)
 
 
+def elsewhere(host: Scheduler) -> str:
+    """An account that another host runs."""
+    return next(account for account in ACCOUNTS if account not in owned(host))
+
+
+async def test_what_stands_still_can_be_resolved_on_any_host_and_its_owner_goes_on(
+    in_memory: Hosts,
+) -> None:
+    hosts = in_memory
+    hosts.is_exclusive = False
+    async with hosts.running("one", "two") as (one, two):
+        account = elsewhere(one)
+        hosts.simulator.fail_next("lost_after")
+        await one.submit(account, "BORROW", "USDT", "1", key="lost")
+        async with asyncio.timeout(120):
+            lost = await one.wait("lost")
+        assert lost.state is State.UNRESOLVED
+        await one.submit(account, "BORROW", "USDT", "2", key="behind")
+        (booked,) = hosts.simulator.ledger.booked()
+        await anyio.sleep(40)  # until the request cannot be executed any more
+        await one.resolve("lost", "CONFIRMED", tran_id=booked.tran_id, because="seen")
+        async with asyncio.timeout(60):
+            assert (await two.wait("behind")).state is State.CONFIRMED
+        assert (await two.get("lost")).tran_id == booked.tran_id
+        assert hosts.booked() == 2
+
+
+async def test_what_moves_while_it_is_taken_back_elsewhere_is_looked_at_again(
+    in_memory: Hosts,
+) -> None:
+    async with in_memory.running("one", "two") as (one, _):
+        account = elsewhere(one)
+        await one.pause(account)
+        entry = await one.submit(account, "BORROW", "USDT", "1", key="k")
+        assert one._remote is not None
+        cancelled = await one._remote.cancel(revised(entry, version=entry.version - 1))
+        assert cancelled is not None
+        assert (await one.get("k")).state is State.CANCELLED
+
+
+async def test_any_host_settles_a_debt(hosts: Hosts) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        for number, account in enumerate((owned(two)[0], owned(one)[0])):
+            hosts.simulator.set_debt(account, "USDT", "100")
+            async with asyncio.timeout(60):
+                settled = await one.settle_debt(account, "USDT")
+            assert settled.outcome is SettlementOutcome.REPAID
+            assert not settled.debt.total
+            assert hosts.booked() == number + 1
+
+
+async def test_a_repayment_that_another_host_has_queued_is_waited_for(in_memory: Hosts) -> None:
+    hosts = in_memory
+    async with hosts.running("one", "two") as (one, two):
+        account = elsewhere(one)
+        hosts.simulator.set_debt(account, "USDT", "100")
+        await two.pause(account)
+        await two.submit(account, "REPAY", "USDT", "100", key="queued")
+        settling = asyncio.ensure_future(one.settle_debt(account, "USDT"))
+        await anyio.sleep(5)
+        await two.resume(account)
+        async with asyncio.timeout(60):
+            settled = await settling
+        assert (settled.outcome, settled.keys) == (SettlementOutcome.CLEAR, ())
+        assert hosts.booked() == 1
+
+
+async def test_two_hosts_that_settle_one_debt_repay_it_once(hosts: Hosts) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        hosts.simulator.set_debt("a0", "USDT", "100")
+        async with asyncio.timeout(60):
+            both = await asyncio.gather(*(host.settle_debt("a0", "USDT") for host in (one, two)))
+        assert [settled.debt.total for settled in both] == [0, 0]
+        assert hosts.booked() == 1
+
+
+class Adding:
+    """A way to the exchange on which interest is added right after the first repayment of an
+    account, and on which looks take so long that what they lead to is not there at once."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self.account: str | None = None
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        if request.method == "GET":
+            await anyio.sleep(0.3)
+        reply = await self._simulator.transport.send(request)
+        if self.account is not None and b"type=REPAY" in request.body:
+            self._simulator.set_debt(self.account, "USDT", "0.001")
+            self.account = None
+        return reply
+
+    async def aclose(self) -> None:
+        """It is the simulator's."""
+
+
+async def test_advice_reaches_whoever_waits_on_another_host(in_memory: Hosts) -> None:
+    hosts = in_memory
+    hosts.transport = Adding(hosts.simulator)
+    async with hosts.running("one", "two") as (one, _):
+        account = elsewhere(one)
+        hosts.simulator.set_max_borrowable(account, "USDT", "7")
+        with pytest.raises(Rejected) as refused:
+            await one.borrow(account, "USDT", "8")
+        assert "at most 7 USDT can be borrowed now" in (refused.value.advice or "")
+
+
+async def test_a_repayment_of_everything_is_seen_to_its_end_from_any_host(in_memory: Hosts) -> None:
+    hosts = in_memory
+    hosts.transport = adding = Adding(hosts.simulator)
+    async with hosts.running("one", "two") as (one, two):
+        for account in (elsewhere(one), elsewhere(two)):
+            hosts.simulator.set_debt(account, "USDT", "100")
+            adding.account = account
+            entry = await one.repay(account, "USDT", "all")
+            assert entry.amount == 100
+            assert hosts.simulator.ledger.debt(account, "USDT") == 0
+            assert any("rest1:" in evidence.detail for evidence in entry.evidence)
+        assert hosts.booked() == 4
+
+
+async def test_a_repayment_that_left_nothing_is_not_waited_for_elsewhere(in_memory: Hosts) -> None:
+    async with in_memory.running("one", "two") as (one, _):
+        account = elsewhere(one)
+        in_memory.simulator.set_debt(account, "USDT", "100")
+        await one.submit(account, "REPAY", "USDT", "all", key="k")
+        await one.wait("k")
+        began_s = anyio.current_time()
+        assert (await one.repay(account, "USDT", "all", key="k")).amount == 100
+        assert anyio.current_time() - began_s < 2  # virtual time
+
+
 async def test_a_pause_asked_while_nobody_runs_the_account_binds_who_takes_it(
     hosts: Hosts,
 ) -> None:
@@ -284,6 +434,65 @@ async def test_status_names_the_owner_and_the_epoch_on_every_host(hosts: Hosts) 
             assert [status.owner for status in seen] == [owner, owner]
             assert seen[0].epoch == seen[1].epoch
             assert seen[0].weight_limit == seen[1].weight_limit
+
+
+async def test_status_tells_of_a_pause_on_every_host(hosts: Hosts) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        for account in ACCOUNTS:
+            await one.pause(account)
+            seen = [await host.status(account) for host in (one, two)]
+            assert [[hold.cause for hold in status.holds] for status in seen] == [["paused"]] * 2
+
+
+async def test_the_overview_tells_who_runs_every_account(hosts: Hosts) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        await anyio.sleep(2 * TICK_S)  # until each has looked at the board once more
+        for host, name, other in ((one, "one", "two"), (two, "two", "one")):
+            overview = host.overview()
+            assert overview.schedulers == 2
+            assert [lane.account for lane in overview.lanes] == sorted(ACCOUNTS)
+            for lane in overview.lanes:
+                assert lane.is_here is (lane.account in owned(host))
+                assert lane.owner == (name if lane.is_here else other)
+                assert lane.epoch == (await host.status(lane.account)).epoch
+                assert lane.taken_free >= lane.is_here
+                assert lane.taken_lost == 0
+
+
+async def test_what_one_host_was_refused_for_want_of_inventory_the_others_do_not_try(
+    hosts: Hosts,
+) -> None:
+    async with hosts.running("one", "two") as (one, two):
+        hosts.simulator.set_inventory("BTC", "0")
+        first, second = owned(one)[0], owned(two)[0]
+        await one.submit(first, "BORROW", "BTC", "1", key="first")
+        async with asyncio.timeout(30):
+            while not any(a.code == -3045 for a in hosts.simulator.ledger.arrivals):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            while ("BTC", False) not in two._engine._gate.shortages():  # noqa: ASYNC110  from afar
+                await anyio.sleep(0.01)
+        await two.submit(second, "BORROW", "BTC", "1", key="second")
+        assert (await two.borrow(second, "USDT", "1")).state is State.CONFIRMED  # is not starved
+        assert (await two.wait("second", timeout=5)).attempts == 0
+        assert [h.asset for h in (await two.status(second)).holds] == ["BTC"]
+        hosts.simulator.set_inventory("BTC", "2")
+        async with asyncio.timeout(60):
+            ended = [await one.wait("first"), await two.wait("second")]
+        assert [entry.state for entry in ended] == [State.CONFIRMED] * 2
+        assert ended[1].attempts == 1
+
+
+async def test_a_host_that_starts_knows_what_others_were_just_refused(hosts: Hosts) -> None:
+    hosts.simulator.set_inventory("BTC", "0")
+    async with hosts.running("one") as (one,):
+        await one.submit("a0", "BORROW", "BTC", "1", key="first", send_within=1)
+        assert (await one.wait("first")).code == -3045
+    spent = len(hosts.simulator.ledger.arrivals)
+    async with hosts.running("two") as (two,):
+        await two.submit("a1", "BORROW", "BTC", "1", key="second")
+        assert (await two.wait("second", timeout=3)).attempts == 0
+    borrows = [a for a in hosts.simulator.ledger.arrivals[spent:] if a.weight == 1_500]
+    assert borrows == []
 
 
 async def test_whoever_leaves_hands_its_lanes_over_at_once(hosts: Hosts) -> None:

@@ -15,6 +15,8 @@ from .build import UNHURRIED
 REQUEST = 1_500
 LIMIT = 180_000
 WHOLE_MS = MINUTE_MS + MARGIN_MS
+MINUTE_START_MS = 1_800_000_000_000
+"""A whole minute of the exchange's clock."""
 
 
 def ledger(slots: int = 120, *, reserve: int = 0) -> Ledger:
@@ -29,6 +31,13 @@ def spend(on: Ledger, count: int, now_ms: int = 0, *, is_urgent: bool = False) -
     """Attempts that are answered at once."""
     for _ in range(count):
         on.end(on.start(is_urgent=is_urgent), now_ms)
+
+
+def observe(on: Ledger, used: int, now_ms: int, charge: Charge | None = None) -> None:
+    """A reply's header; where it is not that of `charge`, of one that weighed nothing."""
+    if charge is None:
+        charge = Charge(0, False, started_ms=now_ms)
+    on.learn(charge, now_ms, used=used, is_sure=False, exchange_ms=MINUTE_START_MS + now_ms)
 
 
 def fits(on: Ledger, now_ms: int, *, is_urgent: bool = False) -> bool:
@@ -167,7 +176,7 @@ def test_while_everything_is_in_the_air_there_is_no_time_to_name() -> None:
 def test_what_a_reply_says_beyond_our_own_was_spent_by_others(used: int, foreign: int) -> None:
     book = ledger()
     spend(book, 3)
-    book.observe(used, 0)
+    observe(book, used, 0)
     assert book.foreign(0) == foreign
 
 
@@ -176,15 +185,15 @@ def test_what_ended_while_a_request_was_under_way_is_not_taken_for_others() -> N
     spend(book, 3, 0)
     charge = book.start(is_urgent=False)  # the exchange may count it now, with the three before it
     book.end(charge, WHOLE_MS)
-    book.observe(4 * REQUEST, WHOLE_MS, charge)
+    observe(book, 4 * REQUEST, WHOLE_MS, charge)
     assert (book.own(WHOLE_MS), book.foreign(WHOLE_MS)) == (REQUEST, 0)
 
 
 def test_others_are_remembered_at_their_most_for_a_minute() -> None:
     book = ledger()
-    book.observe(5_000, 0)
-    book.observe(9_000, 10_000)
-    book.observe(2_000, 20_000)
+    observe(book, 5_000, 0)
+    observe(book, 9_000, 10_000)
+    observe(book, 2_000, 20_000)
     seen = [book.foreign(now_ms) for now_ms in (20_000, 69_999, 70_000, 79_999, 80_000)]
     assert seen == [9_000, 9_000, 2_000, 2_000, 0]
 
@@ -198,7 +207,7 @@ def test_others_count_as_the_most_that_any_reply_of_the_last_minute_showed(
     seen: list[tuple[int, int]] = []
     for wait_ms, used in replies:
         now_ms += wait_ms
-        book.observe(used, now_ms)
+        observe(book, used, now_ms)
         seen.append((now_ms, used))
         recent = [weight for at_ms, weight in seen if at_ms > now_ms - MINUTE_MS]
         assert book.foreign(now_ms) == max(recent)
@@ -206,7 +215,7 @@ def test_others_count_as_the_most_that_any_reply_of_the_last_minute_showed(
 
 def test_what_others_spend_is_not_ours_to_spend() -> None:
     book = ledger(10)
-    book.observe(4 * REQUEST, 0)
+    observe(book, 4 * REQUEST, 0)
     spend(book, 6)
     assert not fits(book, 0)
     assert fits(book, MINUTE_MS)
@@ -214,7 +223,7 @@ def test_what_others_spend_is_not_ours_to_spend() -> None:
 
 def test_what_others_spend_comes_out_of_the_reserve_first() -> None:
     book = ledger(10, reserve=2)
-    book.observe(2 * REQUEST, 0)
+    observe(book, 2 * REQUEST, 0)
     spend(book, 7)
     assert fits(book, 0)
     spend(book, 1)
@@ -238,7 +247,7 @@ def test_what_is_left_is_what_normal_ones_may_still_use(
     normal: int, urgent: int, used: int, left: int
 ) -> None:
     book = ledger(10, reserve=2)
-    book.observe(used * REQUEST, 0)
+    observe(book, used * REQUEST, 0)
     spend(book, normal)
     spend(book, urgent, is_urgent=True)
     assert book.left(0) == left * REQUEST
@@ -270,9 +279,6 @@ def test_refusals_in_a_row_are_counted_until_one_gets_through() -> None:
         counts.append(book.blocks_in_a_row)
     book.went_through()
     assert [*counts, book.blocks_in_a_row] == [0, 1, 2, 3, 0]
-
-
-MINUTE_START_MS = 1_800_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -335,28 +341,92 @@ def test_it_is_known_when_there_is_room_only_where_the_window_is_known_to_roll()
 
 def test_there_is_room_once_enough_of_our_own_counts_no_more() -> None:
     book, now_ms = taken_for_rolling(), 299_000
-    book.observe(LIMIT + 4 * REQUEST, now_ms)
+    observe(book, LIMIT + 4 * REQUEST, now_ms)
     # Five have to go; those of 239 s on are still counted, one a second.
     assert book.room_ms(now_ms) == 239_000 + 4_000 + WHOLE_MS - now_ms
-    book.observe(1_000 * REQUEST, now_ms)
+    observe(book, 1_000 * REQUEST, now_ms)
     assert book.room_ms(now_ms) == MINUTE_MS  # more than all of ours
 
 
-def test_who_may_start_where_it_rolls_is_decided_by_what_has_not_rolled_out() -> None:
+def test_where_it_rolls_what_others_spent_is_free_with_the_reply_that_no_longer_counts_it() -> None:
     book, now_ms = taken_for_rolling(), 299_000
-    book.observe(book.own(now_ms) + 60 * REQUEST, now_ms)
-    book.observe(book.own(now_ms + 500) + REQUEST, now_ms + 500)
+    observe(book, book.own(now_ms) + 60 * REQUEST, now_ms)
+    observe(book, book.own(now_ms + 500) + REQUEST, now_ms + 500)
     assert book.foreign(now_ms + 500) == REQUEST
-    book.refused(now_ms + 600, is_counted=False, is_told=False)
-    assert book.foreign(now_ms + 600) == 60 * REQUEST  # as where nothing is known of the window
-    book.refused(now_ms + 700, is_counted=False, is_told=True)
-    assert book.foreign(now_ms + 700) < 60 * REQUEST
+
+
+def refuse(on: Ledger, now_ms: int, used: int | None) -> None:
+    charge = on.start(is_urgent=False)
+    charge.started_ms = now_ms
+    on.end(charge, now_ms)
+    on.learn(charge, now_ms, used=used, is_sure=False, exchange_ms=MINUTE_START_MS + now_ms)
+    on.refused(charge, now_ms, is_counted=used is not None)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_for_a_minute_after_a_refusal_room_is_left_for_what_others_may_spend(
+    is_counted: bool,
+) -> None:
+    book, now_ms = ledger(), 1_000
+    spend(book, 60)
+    refuse(book, now_ms, 121 * REQUEST if is_counted else None)
+    foreign = book.foreign(now_ms)
+    least = 60 if is_counted else 0
+    assert foreign >= (least + 24) * REQUEST  # a fifth of the minute as long as they are not known
+    assert book.foreign(now_ms + MINUTE_MS) <= foreign - 24 * REQUEST
+
+
+def test_what_is_urgent_does_not_wait_for_what_others_may_spend() -> None:
+    book, now_ms = ledger(), 1_000
+    spend(book, 50)
+    refuse(book, now_ms, 90 * REQUEST)  # 39 are others'
+    spend(book, 20, now_ms)
+    assert (fits(book, now_ms), fits(book, now_ms, is_urgent=True)) == (False, True)
+    spend(book, 10, now_ms)
+    assert not fits(book, now_ms, is_urgent=True)
+
+
+def taken_for_fixed(own: int, now_ms: int) -> Ledger:
+    """With so many attempts in the minute before, and one in this one that shows it."""
+    book = ledger()
+    for number in range(own + 1):
+        at_ms = number - own - 5_000 if number < own else now_ms
+        charge = book.start(is_urgent=False)
+        charge.started_ms = at_ms
+        book.end(charge, at_ms)
+        used = (number + 1 if number < own else 1) * REQUEST
+        book.learn(charge, at_ms, used=used, is_sure=True, exchange_ms=MINUTE_START_MS + at_ms)
+    return book
+
+
+def test_where_it_is_fixed_nothing_is_free_before_the_minute_ends() -> None:
+    book, now_ms = taken_for_fixed(100, 1_000), 2_000
+    observe(book, 80 * REQUEST, now_ms)
+    # Ours of the minute before are still charged: it is they that leave room for 19 only.
+    assert book.own(now_ms) + book.foreign(now_ms) == 101 * REQUEST
+    expired_ms = WHOLE_MS - 5_000  # and then what is counted leaves room for 40
+    assert book.own(expired_ms) + book.foreign(expired_ms) == 80 * REQUEST
+    assert book.foreign(MINUTE_MS) == 0
+
+
+@pytest.mark.parametrize(
+    ("retry_after_ms", "wait_ms"),
+    [
+        pytest.param(7_000, 7_000, id="as long as it says"),
+        pytest.param(None, 9_000, id="until there is room where it does not"),
+    ],
+)
+def test_where_the_ledger_knows_when_there_is_room_a_refusal_needs_no_second_on_top(
+    retry_after_ms: int | None, wait_ms: int
+) -> None:
+    now_ms = MINUTE_START_MS + 20_000
+    assert limited_until_ms(retry_after_ms, now_ms, 0, 9_000) == now_ms + wait_ms
 
 
 @pytest.mark.parametrize(
     ("room_ms", "in_a_row", "wait_ms"),
     [
-        pytest.param(12_000, 0, 13_000, id="until there is room, and a second"),
+        pytest.param(12_000, 0, 12_000, id="until there is room"),
         pytest.param(0, 0, 5_000, id="at least 5 s"),
         pytest.param(0, 2, 20_000, id="twice as long with each in a row"),
     ],
@@ -366,7 +436,7 @@ def test_a_refusal_lasts_until_there_is_room_where_that_is_known(
 ) -> None:
     now_ms = 20_000
     assert limited_until_ms(None, now_ms, in_a_row, room_ms) == now_ms + wait_ms
-    assert limited_until_ms(50_000, now_ms, 0, room_ms) == now_ms + 51_000
+    assert limited_until_ms(50_000, now_ms, 0, room_ms) == now_ms + 50_000
 
 
 # Never too much, however the exchange counts
@@ -492,7 +562,7 @@ def remembered(past: list[tuple[str, int, bool, int]], slots: int, reserve: int)
                 if fits(book, at_ms, is_urgent=is_urgent):
                     book.lose(book.start(is_urgent=is_urgent), at_ms, at_ms + 5_000)
             case "observed":
-                book.observe(book.own(at_ms) + number * REQUEST, at_ms)
+                observe(book, book.own(at_ms) + number * REQUEST, at_ms)
             case "blocked":
                 book.block(at_ms + number * 10_000)
     return book
@@ -572,5 +642,5 @@ def test_an_attempt_in_the_air_may_be_over_at_any_moment() -> None:
 )
 def test_a_quote_waits_out_what_others_spent(ahead: int, starts_at_ms: int) -> None:
     book = ledger(10)
-    book.observe(9 * REQUEST, 0)
+    observe(book, 9 * REQUEST, 0)
     assert book.starts_at_ms(0, ahead, 100, is_urgent=False) == starts_at_ms

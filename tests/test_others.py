@@ -1,116 +1,219 @@
-"""What is left to others on the account."""
+"""What others have spent, and what is left to them."""
 
 import pytest
 
 from scheduler.others import MINUTE_MS, Others
+from scheduler.window import Minute
 
 WEIGHT = 1_500
+LIMIT = 120 * WEIGHT
 BURST = 24 * WEIGHT
+ROLLING, FIXED, UNKNOWN = Minute.ROLLING, Minute.FIXED, Minute.UNKNOWN
 
 
-def rolling(others: Others, now_ms: int) -> int:
-    return others.weight(now_ms, is_rolling=True)
+def others() -> Others:
+    return Others(LIMIT, WEIGHT)
 
 
-def unknown(others: Others, now_ms: int) -> int:
-    return others.weight(now_ms, is_rolling=False)
+def observe(
+    them: Others, weight: int, now_ms: int, *, doubt: int = 0, until_ms: int | None = None
+) -> None:
+    """A reply to a request sent 200 ms ago."""
+    until_ms = now_ms + MINUTE_MS if until_ms is None else until_ms
+    them.observe(weight, weight + doubt, now_ms, now_ms - 200, until_ms)
+
+
+def margin(them: Others, now_ms: int, minute: Minute = ROLLING, *, expired: int = 0) -> int:
+    return them.margin(now_ms, minute, known=them.known(now_ms, minute), expired=expired)
+
+
+def used_to(them: Others, step: int, *, every_ms: int = 2_500, for_ms: int = 55_000) -> int:
+    """A reply every 500 ms, and others who spend a step every so often; until when."""
+    spent: list[tuple[int, int]] = []
+    for now_ms in range(0, for_ms, 500):
+        if now_ms % every_ms == 0:
+            spent.append((now_ms, step))
+        observe(them, sum(w for at_ms, w in spent if at_ms > now_ms - MINUTE_MS), now_ms)
+    return for_ms - 500
 
 
 def test_nothing_is_left_to_nobody() -> None:
-    assert rolling(Others(WEIGHT), 0) == unknown(Others(WEIGHT), 0) == 0
+    for minute in Minute:
+        assert others().known(0, minute) == margin(others(), 0, minute) == 0
 
 
-def test_where_the_window_is_not_known_the_most_of_the_last_minute_is_left() -> None:
-    others = Others(WEIGHT)
+# What they have spent
+
+
+def test_where_the_window_is_not_known_the_most_of_the_last_minute_is_theirs() -> None:
+    them = others()
     for at_ms, weight in ((0, BURST), (20_000, 0), (30_000, WEIGHT)):
-        others.observe(weight, at_ms)
-    assert [unknown(others, t) for t in (30_000, 59_999, 60_000, 90_000)] == [
-        BURST,
-        BURST,
-        WEIGHT,
-        0,
-    ]
+        observe(them, weight, at_ms)
+    times = (30_000, 59_999, 60_000, 90_000)
+    assert [them.known(t, UNKNOWN) for t in times] == [BURST, BURST, WEIGHT, 0]
 
 
 def test_where_it_rolls_what_was_spent_is_free_again_a_minute_later() -> None:
-    others = Others(WEIGHT)
-    others.observe(BURST, 0)
-    others.observe(BURST, 50_000)  # the same burst, seen again
-    assert [rolling(others, t) for t in (50_000, 59_999, 60_000)] == [BURST, BURST, 0]
-    assert unknown(others, 60_000) == BURST
+    them = others()
+    observe(them, BURST, 0)
+    observe(them, BURST, 50_000)  # the same burst, seen again
+    assert [them.known(t, ROLLING) for t in (50_000, 59_999, 60_000)] == [BURST, BURST, 0]
+    assert them.known(60_000, UNKNOWN) == BURST
+
+
+def test_where_it_is_fixed_it_is_free_with_the_next_minute() -> None:
+    them = others()
+    observe(them, BURST, 30_000, until_ms=MINUTE_MS)
+    assert [them.known(t, FIXED) for t in (59_999, 60_000)] == [BURST, 0]
 
 
 def test_what_a_later_reply_does_not_count_any_more_is_free() -> None:
-    others = Others(WEIGHT)
-    others.observe(BURST, 0)
-    others.observe(2 * BURST, 10_000)
-    others.observe(BURST, 40_000)
-    assert others.known(40_000) == BURST
-    assert others.known(69_999) == BURST
-    assert others.known(70_000) == 0
+    them = others()
+    observe(them, BURST, 0)
+    observe(them, 2 * BURST, 10_000)
+    observe(them, BURST, 40_000)
+    assert [them.known(t, ROLLING) for t in (40_000, 69_999, 70_000)] == [BURST, BURST, 0]
 
 
-def test_small_steps_that_come_often_are_kept_back() -> None:
-    others = Others(WEIGHT)
-    for number in range(1, 25):
-        others.observe(number * WEIGHT, number * 2_500)
-    others.observe(23 * WEIGHT, 61_000)
-    assert rolling(others, 61_000) == 24 * WEIGHT
+def test_a_reply_that_leaves_room_for_doubt_changes_nothing() -> None:
+    them = others()
+    observe(them, BURST, 0)
+    observe(them, BURST - 2 * WEIGHT, 10_000, doubt=3 * WEIGHT)
+    assert them.known(10_000, ROLLING) == BURST
 
 
-def test_a_rare_large_step_is_not() -> None:
-    others = Others(WEIGHT)
-    others.observe(2 * BURST, 0)
-    others.observe(BURST, 1_000)
-    assert rolling(others, 1_000) == BURST
+def test_what_is_seen_of_a_step_only_later_is_free_with_it() -> None:
+    them = others()
+    observe(them, BURST - 2 * WEIGHT, 0, doubt=3 * WEIGHT)
+    observe(them, BURST, 10_000)
+    assert them.known(59_999, ROLLING) == BURST
+    assert them.known(60_000, ROLLING) == 0
 
 
-@pytest.mark.parametrize(
-    ("refused_s", "now_s", "is_wary"),
-    [
-        pytest.param([10], 11, False, id="one"),
-        pytest.param([10, 40], 41, True, id="two in a minute"),
-        pytest.param([10, 40], 72, False, id="two in a minute, a minute after the first"),
-        pytest.param([10, 80], 81, False, id="two, further apart"),
-        pytest.param([10, 80, 150, 220, 290], 291, True, id="five in five minutes"),
-        pytest.param([10, 80, 150, 220, 290], 312, False, id="five minutes after the first"),
-    ],
-)
-def test_after_as_many_refusals_as_can_be_answered_for_the_largest_step_is_kept_back(
-    refused_s: list[int], now_s: int, is_wary: bool
-) -> None:
-    others = Others(WEIGHT)
-    others.observe(0, 7_000)
-    others.observe(BURST, 9_000)
-    for at_s in refused_s:
-        others.refused(at_s * 1_000, is_counted=True)
-        others.observe(BURST, at_s * 1_000)
-    kept_back = rolling(others, now_s * 1_000) - others.known(now_s * 1_000)
-    assert kept_back == (BURST if is_wary else 0)
+# What is left to them besides
 
 
-def test_a_rise_over_a_long_silence_is_no_step_unless_a_refusal_fell_into_it() -> None:
-    for refused_ms, kept_back in ((None, 0), (10_000, BURST)):
-        others = Others(WEIGHT)
-        others.observe(0, 0)
-        if refused_ms is not None:
-            others.refused(refused_ms, is_counted=False)
-        others.observe(BURST, 40_000)
-        for at_ms in (40_000, 41_000):
-            others.refused(at_ms, is_counted=True)
-        assert rolling(others, 42_000) - others.known(42_000) == kept_back
+def test_small_steps_that_come_often_are_left_to_them_beforehand() -> None:
+    them = others()
+    now_ms = used_to(them, WEIGHT, for_ms=10 * MINUTE_MS)
+    left = them.known(now_ms, ROLLING) + margin(them, now_ms)
+    assert 24 * WEIGHT <= left <= 27 * WEIGHT
 
 
-def test_every_moment_at_which_less_may_be_left_is_named() -> None:
-    others = Others(WEIGHT)
+def test_what_is_usual_of_them_is_left_to_them_even_before_they_spend_it() -> None:
+    them = others()
+    for minute in range(10):
+        for second in range(60):
+            now_ms = minute * MINUTE_MS + second * 1_000
+            observe(them, BURST if second >= 15 else 0, now_ms)
+    now_ms = 10 * MINUTE_MS
+    observe(them, 0, now_ms)
+    assert margin(them, now_ms) == BURST
+
+
+def test_it_is_forgotten_after_they_have_gone() -> None:
+    them = others()
+    now_ms = used_to(them, WEIGHT, for_ms=10 * MINUTE_MS)
+    assert margin(them, now_ms) + them.known(now_ms, ROLLING) > 0
+    for later_ms in range(now_ms + MINUTE_MS, now_ms + 60 * MINUTE_MS, 500):
+        observe(them, 0, later_ms)
+    assert margin(them, later_ms) == them.known(later_ms, ROLLING) == 0
+
+
+def test_a_rare_large_step_is_not_left_to_them() -> None:
+    them = others()
+    now_ms = 0
+    for now_ms in range(0, 10 * MINUTE_MS, 500):
+        observe(them, BURST if 300_000 <= now_ms < 360_000 else 0, now_ms)
+    assert margin(them, now_ms) == 0
+
+
+# After a refusal
+
+
+def test_for_a_minute_after_a_refusal_there_is_room_for_what_came_at_once() -> None:
+    them = others()
+    now_ms = used_to(them, 3 * WEIGHT, every_ms=5_000)
+    before = margin(them, now_ms)
+    them.refused(now_ms, least=None)
+    assert margin(them, now_ms) == 3 * WEIGHT
+    assert margin(them, now_ms + MINUTE_MS - 1) > before
+    assert margin(them, now_ms + MINUTE_MS) == before
+
+
+def test_the_longer_nothing_was_heard_of_them_the_more_may_have_come() -> None:
+    them = others()
+    now_ms = used_to(them, 3 * WEIGHT, every_ms=5_000)
+    them.refused(now_ms, least=None)
+    margins = [margin(them, now_ms + later_ms) for later_ms in (0, 7_000, 15_000, 31_000)]
+    assert margins == sorted(margins)
+    assert margins[-1] >= 6 * 3 * WEIGHT
+
+
+def test_there_is_no_more_room_than_a_minute_ever_held() -> None:
+    them = others()
+    for at_ms, known in ((0, 0), (20_000, BURST), (70_000, BURST)):
+        observe(them, known, at_ms - 500)
+        observe(them, known + BURST, at_ms)
+    them.refused(70_000, least=None)
+    assert margin(them, 70_000) == 0
+    assert margin(them, 80_000) == BURST  # one of the two has gone
+    assert margin(them, 80_000, FIXED) == BURST
+
+
+def test_until_they_are_known_they_may_spend_a_fifth_of_the_minute_at_once() -> None:
+    them = others()
+    observe(them, WEIGHT, 0)
+    them.refused(500, least=None)
+    assert margin(them, 500, UNKNOWN) == LIMIT // 5
+
+
+def test_a_rise_over_a_long_silence_is_one_step_until_they_are_known_better() -> None:
+    them = others()
+    observe(them, 0, 0)
+    observe(them, 2 * BURST, 40_000)
+    them.refused(40_000, least=None)
+    assert margin(them, 40_000, UNKNOWN) == 2 * BURST
+    for number in range(1, 4):
+        observe(them, 2 * BURST + (number - 1) * WEIGHT, 40_000 + number * 2_500 - 500)
+        observe(them, 2 * BURST + number * WEIGHT, 40_000 + number * 2_500)
+    assert margin(them, 48_000, UNKNOWN) < BURST
+
+
+def test_what_was_taken_for_ours_while_it_had_expired_there_was_theirs() -> None:
+    them = others()
+    now_ms = used_to(them, WEIGHT)
+    least = them.known(now_ms, ROLLING)
+    observe(them, least, now_ms + 500, doubt=2 * WEIGHT)
+    them.refused(now_ms + 500, least=None)
+    margins = [margin(them, now_ms + 500, expired=n * WEIGHT) for n in range(4)]
+    assert [m - margins[0] for m in margins] == [0, WEIGHT, 2 * WEIGHT, 2 * WEIGHT]
+
+
+def test_a_refusal_that_counts_nothing_has_them_have_spent_as_much_as_they_do_at_once() -> None:
+    them = others()
+    now_ms = used_to(them, 3 * WEIGHT, every_ms=5_000)
+    known = them.known(now_ms, ROLLING)
+    them.refused(now_ms, least=known + WEIGHT)
+    assert them.known(now_ms, ROLLING) == known + 3 * WEIGHT
+    observe(them, known + WEIGHT, now_ms + 500)
+    assert them.known(now_ms + 500, ROLLING) == known + WEIGHT
+
+
+@pytest.mark.parametrize("minute", [ROLLING, UNKNOWN])
+def test_every_moment_at_which_less_may_be_left_is_named(minute: Minute) -> None:
+    them = others()
     for at_ms, weight in ((0, 0), (1_000, BURST), (2_000, 3 * WEIGHT), (30_000, BURST)):
-        others.observe(weight, at_ms)
-    for at_ms in (31_000, 33_000):
-        others.refused(at_ms, is_counted=True)
-    for is_rolling in (True, False):
-        now_ms, left = 33_000, others.weight(33_000, is_rolling=is_rolling)
-        while now_ms < 7 * MINUTE_MS:
-            next_ms = min(others.changes(now_ms), default=7 * MINUTE_MS)
-            assert others.weight(next_ms - 1, is_rolling=is_rolling) >= left
-            now_ms, left = next_ms, others.weight(next_ms, is_rolling=is_rolling)
-        assert left == 0
+        observe(them, weight, at_ms)
+    them.refused(31_000, least=None)
+
+    def left(at_ms: int) -> int:
+        known = them.known(at_ms, minute)
+        return known + them.margin(at_ms, minute, known=known, expired=0)
+
+    now_ms = 33_000
+    while (next_ms := them.falls_ms(now_ms, minute)) is not None:
+        assert now_ms < next_ms
+        assert left(next_ms - 1) >= left(now_ms)
+        now_ms = next_ms
+    assert left(now_ms) == left(now_ms + 10 * MINUTE_MS) == 0

@@ -40,6 +40,7 @@ from scheduler import (
 )
 from scheduler.journal.memory import MemoryJournal
 from scheduler.simulator import Simulator
+from scheduler.visibility import AT_ONCE_MAX
 
 pytestmark = pytest.mark.anyio
 
@@ -760,6 +761,38 @@ async def test_how_long_records_take_to_show_is_measured_and_kept(
         async with running(sim, journal=journal) as scheduler:
             again = await scheduler.status("main")
             assert again.record_delay_max_ms == status.record_delay_max_ms
+
+
+async def test_only_so_many_records_are_measured_at_once_and_the_others_later() -> None:
+    names = [f"a{number}" for number in range(AT_ONCE_MAX + 10)]
+
+    async def measured_after_a_borrow_each(scheduler: Scheduler) -> int:
+        await asyncio.gather(*(scheduler.borrow(name, "USDT", "1") for name in names))
+        await anyio.sleep(60)
+        found = [await scheduler.status(name) for name in names]
+        return sum(status.record_delay_max_ms > 0 for status in found)
+
+    async with (
+        Simulator(port=None, record_lag_ms=(300, 300)) as sim,
+        running(sim, tuple(names)) as scheduler,
+    ):
+        assert await measured_after_a_borrow_each(scheduler) == AT_ONCE_MAX
+        assert await measured_after_a_borrow_each(scheduler) == len(names)
+
+
+async def test_a_look_that_had_to_wait_for_weight_measures_no_record() -> None:
+    names = tuple(f"a{number}" for number in range(30))
+    async with (
+        Simulator(port=None, record_lag_ms=(2_000, 2_000)) as sim,
+        running(sim, names) as scheduler,
+    ):
+        for _ in range(5):  # more than the audits' share of a minute's weight
+            await asyncio.gather(*(scheduler.borrow(name, "USDT", "1") for name in names))
+            await anyio.sleep(4)
+        await anyio.sleep(100)
+        found = [await scheduler.status(name) for name in names]
+        assert 2_000 < max(status.record_delay_max_ms for status in found) < 6_000
+        assert not [alarm for status in found for alarm in status.alarms]
 
 
 async def test_where_the_lane_is_the_pair_two_pairs_are_worked_on_at_once() -> None:

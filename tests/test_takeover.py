@@ -32,6 +32,7 @@ def test_hosts_that_die_and_freeze_neither_lose_nor_repeat_anything() -> None:
     assert tally.violations == []
     assert tally.killed == tally.frozen == 1
     assert tally.booked > 0
+    assert tally.takeovers_s
 
 
 def test_a_server_that_dies_and_connections_that_break_lose_and_repeat_nothing() -> None:

@@ -1,176 +1,179 @@
-"""Processor time of the scheduler itself for one borrow, and how it grows.
+"""Processor time of the scheduler for one borrow, beside a bare signed post, and how it grows.
 
-`python -m benchmarks.cost.cpu`: journal in memory, a transport that costs nothing, limits lifted.
-Beside it, in the same run, one signed post with aiohttp to a server in another process.
+`python -m benchmarks.cost.cpu`. Each measurement is a process of its own (`once.py`), and all of
+them are repeated in turns, so that what else the machine does falls on all. The least of a
+measurement's rounds is what it costs; the median says how far the machine let it.
 """
 
 import argparse
-import asyncio
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
-import aiohttp
+from benchmarks.arguments import sizes
 
-from benchmarks.side_by_side.clients.signed_post import signed_post
-from benchmarks.side_by_side.venue import Keys, Venue
-from benchmarks.side_by_side.work import Ask
-from scheduler import Account, Entry, Limits, Scheduler
+from .profile import by_module
 
-from .null import NullTransport
-
-LIFTED = Limits(min_gap_ms=0, uid_weight_per_minute=1500 * 10**9, urgent_reserve=0, queue_max=10**7)
-ROUNDS = 5
-SUBMIT_TOGETHER = 1_000
-
-_SERVER = """
-import asyncio
-from aiohttp import web
-
-async def answer(request):
-    await request.read()
-    return web.json_response({"tranId": 1})
-
-async def main():
-    runner = web.ServerRunner(web.Server(answer, access_log=None))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.sleep(600)
-
-asyncio.run(main())
-"""
+MANY = 1_000
+"""Filling a queue with fewer is too short to be measured."""
+FEW = 200_000
+"""Queues beyond this take minutes to fill: fewer rounds."""
 
 
-async def of_a_bare_post(base_url: str, requests: int) -> float:
-    """Microseconds of this process for one signed post and its answer."""
-    keys = {"a0": Keys(api_key="key", secret="secret")}
-    venue = Venue(base_url=base_url, accounts=keys, directory="")
-    ask = Ask(account="a0", asset="USDT", amount="10")
-    async with aiohttp.ClientSession() as session:
-        return await _median_us(lambda: signed_post(session, venue, ask), requests)
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What `once.py` is asked for."""
+
+    name: str
+    size: int = 1
+    requests: int = 5_000
 
 
-async def of_a_borrow(requests: int, *, accounts: int) -> float:
-    """Microseconds of the scheduler for one borrow from call to CONFIRMED, nothing waiting."""
-    async with _scheduler(accounts, NullTransport()) as scheduler:
-        for name in scheduler.accounts:  # each starts when it is first used
-            await scheduler.borrow(name, "USDT", "10")
-        numbers = count()
-
-        async def borrow() -> None:
-            await scheduler.borrow(f"a{next(numbers) % accounts}", "USDT", "10")
-
-        return await _median_us(borrow, requests)
+Rounds = Mapping[Measure, Sequence[Mapping[str, float]]]
 
 
-async def of_a_queued_borrow(requests: int, *, queued: int) -> tuple[float, float]:
-    """Microseconds to submit one to a queue that grows to `queued`, and to carry one out while
-    nearly as many wait; one account."""
-    transport = NullTransport()
-    async with _scheduler(1, transport) as scheduler:
-        await scheduler.borrow("a0", "USDT", "10")
-        transport.close()
-        began_s = time.process_time()
-        for first in range(0, queued, SUBMIT_TOGETHER):
-            size = min(SUBMIT_TOGETHER, queued - first)
-            submits = (scheduler.submit("a0", "BORROW", "USDT", "10") for _ in range(size))
-            await asyncio.gather(*submits)
-        submit_us = 1e6 * (time.process_time() - began_s) / queued
-        # Enough of them that a collection of the long queue's garbage falls where it belongs.
-        done = min(max(requests, queued // 5), queued)
-        feed = asyncio.ensure_future(_confirmed(scheduler, done))
-        await asyncio.sleep(0)
-        began_s = time.process_time()
-        transport.open()
-        await feed
-        return submit_us, 1e6 * (time.process_time() - began_s) / done
+def planned(options: argparse.Namespace) -> list[list[Measure]]:
+    """What each round measures. A queue that takes long to fill is left out of later ones."""
+    requests = options.requests
+    usual = [
+        Measure("bare_post", requests=requests),
+        Measure("over_http", requests=max(1, requests // 5)),
+        *(Measure("borrow", size, requests) for size in options.accounts),
+    ]
+    return [
+        [
+            *usual,
+            *(
+                Measure("queued", size, requests)
+                for size in options.queued
+                if not number or size * number < FEW
+            ),
+        ]
+        for number in range(options.rounds)
+    ]
 
 
-@contextmanager
-def _server() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.terminate()
+def measured(measure: Measure) -> dict[str, float]:
+    """Raises CalledProcessError."""
+    command = [sys.executable, "-m", "benchmarks.cost.once", measure.name]
+    command += ["--size", str(measure.size), "--requests", str(measure.requests)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
-async def _confirmed(scheduler: Scheduler, number: int) -> None:
-    left = number
-    async for change in scheduler.events():
-        left -= isinstance(change, Entry) and change.is_final
-        if not left:
-            return
-
-
-def _scheduler(accounts: int, transport: NullTransport) -> Scheduler:
-    named = [Account(f"a{n}", api_key=f"key{n}", secret="secret") for n in range(accounts)]
-    return Scheduler(named, journal="memory:", transport=transport, limits=LIFTED)
-
-
-async def _median_us(call: Callable[[], Awaitable[object]], requests: int) -> float:
-    for _ in range(min(200, requests)):
-        await call()
-    rounds = []
-    for _ in range(ROUNDS):
-        began_s = time.process_time()
-        for _ in range(requests):
-            await call()
-        rounds.append(1e6 * (time.process_time() - began_s) / requests)
-    return median(rounds)
-
-
-async def run(options: argparse.Namespace) -> dict[str, object]:
-    with _server() as base_url:
-        bare_us = await of_a_bare_post(base_url, options.requests)
-    by_accounts = {n: await of_a_borrow(options.requests, accounts=n) for n in options.accounts}
-    by_queued = {n: await of_a_queued_borrow(options.requests, queued=n) for n in options.queued}
-    first_us = by_accounts[options.accounts[0]]
-    _, first_queued_us = by_queued[options.queued[0]]
+def summed_up(rounds: Rounds) -> dict[str, Any]:
+    """The report's figures. Growth is relative to the smallest size."""
     return {
-        "bare_post_us": round(bare_us, 1),
-        "borrow_us": {n: round(us, 1) for n, us in by_accounts.items()},
-        "of_a_bare_post": round(first_us / bare_us, 3),
-        "growth_with_accounts": {n: round(us / first_us, 3) for n, us in by_accounts.items()},
-        "submit_us": {n: round(submit, 1) for n, (submit, _) in by_queued.items()},
-        "queued_borrow_us": {n: round(us, 1) for n, (_, us) in by_queued.items()},
-        "growth_with_queued": {
-            n: round(us / first_queued_us, 3) for n, (_, us) in by_queued.items()
-        },
+        "rounds": max(len(found) for found in rounds.values()),
+        "bare_post": _figure(rounds, "bare_post", "us"),
+        "over_http": _figure(rounds, "over_http", "us"),
+        "borrow": _grown(rounds, "borrow", "us"),
+        "queued": _grown(rounds, "queued", "us"),
+        "submit": _grown(rounds, "queued", "submit_us", smallest=MANY),
+        "of_a_bare_post": _ratio(rounds, "borrow"),
+        "over_http_of_a_bare_post": _ratio(rounds, "over_http"),
     }
 
 
-def _sizes(text: str) -> list[int]:
-    return [int(size) for size in text.split(",")]
+def _figure(rounds: Rounds, name: str, key: str) -> dict[str, float]:
+    (found,) = (found for measure, found in rounds.items() if measure.name == name)
+    return _least_and_median([each[key] for each in found])
+
+
+def _least_and_median(values: Sequence[float]) -> dict[str, float]:
+    return {"us": round(min(values), 1), "median_us": round(median(values), 1)}
+
+
+def _grown(rounds: Rounds, name: str, key: str, smallest: int = 1) -> list[dict[str, Any]]:
+    found = sorted(
+        (m.size, each) for m, each in rounds.items() if m.name == name and m.size >= smallest
+    )
+    collecting = key.removesuffix("us") + "collecting_us"
+    rows = [
+        {
+            "size": size,
+            "rounds": len(each),
+            **_least_and_median([one[key] for one in each]),
+            "collecting_us": round(median(one[collecting] for one in each), 1),
+        }
+        for size, each in found
+    ]
+    return [{**row, "growth": round(row["us"] / rows[0]["us"], 3)} for row in rows]
+
+
+def _ratio(rounds: Rounds, name: str) -> dict[str, float]:
+    """The least against the least, and the medians against each other."""
+    bare = _figure(rounds, "bare_post", "us")
+    smallest = min((m for m in rounds if m.name == name), key=lambda m: m.size)
+    ours = _least_and_median([each["us"] for each in rounds[smallest]])
+    return {
+        "least": round(ours["us"] / bare["us"], 3),
+        "median": round(ours["median_us"] / bare["median_us"], 3),
+    }
+
+
+def run(rounds: Iterable[Iterable[Measure]]) -> dict[str, Any]:
+    found: dict[Measure, list[dict[str, float]]] = {}
+    for measures in rounds:
+        for measure in measures:
+            said = measured(measure)
+            found.setdefault(measure, []).append(said)
+            told = f"{measure.name} {measure.size}: {said['us']:.1f} us"
+            print(told, file=sys.stderr)
+    return summed_up(found)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    bare, http = result["of_a_bare_post"], result["over_http_of_a_bare_post"]
+    print(f"bare signed post {result['bare_post']['us']:.1f} us, the least of {result['rounds']}")
+    print(f"scheduler itself {bare['least']:.2f} of it (medians {bare['median']:.2f})")
+    print(f"with journal on disk and HTTP {http['least']:.2f} of it (medians {http['median']:.2f})")
+    for name, what in (("borrow", "accounts"), ("queued", "queued"), ("submit", "being queued")):
+        for row in result[name]:
+            print(
+                f"{name:7} {row['size']:9,} {what:12} {row['growth']:5.2f} x {row['us']:8.1f} us,"
+                f" of which {row['collecting_us']:6.1f} us collecting garbage"
+            )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost.cpu",
-        description="Processor time of the scheduler for one borrow, beside a bare signed post.",
-        epilog="example: python -m benchmarks.cost.cpu --accounts 1,100 --queued 100,10000 --json",
+        description="Processor time of the scheduler for one borrow, beside a bare signed post, "
+        "as accounts and queue grow. All of it takes about 5 minutes and 3 GB.",
+        epilog="example: python -m benchmarks.cost.cpu --accounts 1,100 --queued 10,10000 --json",
     )
-    parser.add_argument("--requests", type=int, default=2_000, help="a round (2000)")
-    parser.add_argument("--accounts", type=_sizes, default=[1, 100, 10_000], metavar="N,N,...")
+    parser.add_argument("--requests", type=int, default=3_000, help="a measurement (3000)")
+    parser.add_argument("--rounds", type=int, default=3, help="of every measurement (3)")
     parser.add_argument(
-        "--queued", type=_sizes, default=[100, 10_000, 1_000_000], metavar="N,N,..."
+        "--accounts", type=sizes, default=[1, 10, 100, 1_000, 10_000], metavar="N,N,..."
+    )
+    parser.add_argument(
+        "--queued", type=sizes, default=[10, 1_000, 100_000, 1_000_000], metavar="N,N,..."
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    result = asyncio.run(run(options := parser.parse_args()))
+    parser.add_argument(
+        "--profile",
+        nargs="?",
+        const="borrow",
+        choices=["bare_post", "borrow", "over_http", "queued"],
+        help="instead: where the time of this one goes, by module (borrow)",
+    )
+    options = parser.parse_args()
+    if options.profile:
+        size = {"borrow": options.accounts, "queued": options.queued}.get(options.profile, [1])[0]
+        print(by_module(options.profile, size, options.requests))
+        return 0
+    result = run(planned(options))
     if options.json:
         print(json.dumps(result))
-        return 0
-    for name, value in result.items():
-        print(f"{name.replace('_', ' '):24} {value}")
+    else:
+        _print(result)
     return 0
 
 

@@ -1,68 +1,94 @@
 """Memory that a queued submission takes: `python -m benchmarks.cost.memory`.
 
-The journal is on disk, as in use; what is counted is what the process holds besides.
+Both with the journal on disk, as in use, and with the one in memory, which keeps the entries
+themselves and their histories besides. Each measurement is a process of its own.
 """
 
 import argparse
 import asyncio
+import gc
 import json
+import subprocess
 import sys
 import tempfile
 import tracemalloc
 
+from benchmarks.arguments import sizes
 from scheduler import Account, Scheduler
 
-from .cpu import LIFTED
 from .null import NullTransport
+from .once import LIFTED, SUBMIT_TOGETHER, WITHIN_S
 
-TOGETHER = 1_000
+JOURNALS = ("sqlite", "memory")
 
 
-async def bytes_each(queued: int) -> float:
+async def bytes_each(queued: int, kind: str) -> float:
     """Python's own allocations for each submission that waits."""
-    transport = NullTransport()
+    account = Account("a0", api_key="key", secret="secret")
     with tempfile.TemporaryDirectory() as folder:
-        account = Account("a0", api_key="key", secret="secret")
-        journal = f"sqlite:///{folder}/scheduler.db"
+        journal = {"sqlite": f"sqlite:///{folder}/scheduler.db", "memory": "memory:"}[kind]
         async with Scheduler(
-            [account], journal=journal, transport=transport, limits=LIFTED
+            [account], journal=journal, transport=NullTransport(), limits=LIFTED
         ) as scheduler:
             await scheduler.borrow("a0", "USDT", "10")
             await scheduler.pause("a0")
+
+            async def submit(number: int) -> None:
+                amount = f"{10 + number}.5"
+                await scheduler.submit("a0", "BORROW", "USDT", amount, send_within=WITHIN_S)
+
+            # What is kept for good once, however many follow, is not a submission's.
+            await asyncio.gather(*(submit(-1 - number) for number in range(8)))
+            gc.collect()
             tracemalloc.start()
             before, _ = tracemalloc.get_traced_memory()
-            for first in range(0, queued, TOGETHER):
-                size = min(TOGETHER, queued - first)
-                submits = (
-                    scheduler.submit("a0", "BORROW", "USDT", f"{10 + first + n}.5")
-                    for n in range(size)
-                )
-                await asyncio.gather(*submits)
+            for first in range(0, queued, SUBMIT_TOGETHER):
+                together = min(SUBMIT_TOGETHER, queued - first)
+                await asyncio.gather(*(submit(first + number) for number in range(together)))
+            gc.collect()
             after, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
     return (after - before) / queued
 
 
+def measured(queued: int, kind: str) -> int:
+    """The same in a process of its own. Raises CalledProcessError."""
+    program = (
+        "import asyncio; from benchmarks.cost.memory import bytes_each;"
+        f" print(asyncio.run(bytes_each({queued}, {kind!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return round(float(done.stdout))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost.memory",
-        description="Memory for each submission that waits, with the journal on disk.",
+        description="Memory for each submission that waits.",
         epilog="example: python -m benchmarks.cost.memory --queued 1000,100000 --json",
     )
     parser.add_argument(
         "--queued",
-        type=lambda text: [int(size) for size in text.split(",")],
+        type=sizes,
         default=[1_000, 10_000, 100_000],
         metavar="N,N,...",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args()
-    result = {n: round(asyncio.run(bytes_each(n))) for n in options.queued}
+    rows = [
+        {"queued": queued, **{kind: measured(queued, kind) for kind in JOURNALS}}
+        for queued in options.queued
+    ]
     if options.json:
-        print(json.dumps({"bytes_a_queued_submission": result}))
+        print(json.dumps({"rows": rows}))
         return 0
-    for queued, size in result.items():
-        print(f"{queued:9,} queued: {size:,} bytes each")
+    for row in rows:
+        print(
+            f"{row['queued']:9,} queued: {row['sqlite']:,} bytes each, journal on disk;"
+            f" {row['memory']:,} with the journal in memory"
+        )
     return 0
 
 

@@ -42,7 +42,7 @@ class Histogram:
         for start in range(first, last + 1, width):
             count = sum(self._counts[b] for b in range(start, start + width))
             low, high = (SMALLEST_MS * GROWTH ** (b - 1) for b in (start, start + width))
-            bars.append((low, high, count))
+            bars.append((round(low, 3), round(high, 3), count))
         return bars
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 RATE_MAX = 10_000.0
 DURATION_MAX_S = 3_600.0
+ASSETS = ("USDT", "BTC", "ETH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,7 @@ class Mix:
     """The shares of what arrives."""
 
     accounts: Sequence[str]
-    assets: Sequence[str] = ("USDT", "BTC", "ETH")
+    assets: Sequence[str] = ASSETS
     repay_share: float = 0.3
     urgent_share: float = 0.05
     amounts: tuple[int, int] = (1, 100)
@@ -28,12 +29,16 @@ class Arrival:
     body: dict[str, Any]
 
 
-def arrivals(mix: Mix, *, rate: float, duration_s: float, seed: int) -> Iterator[Arrival]:
-    """A Poisson stream: `rate` a second on average, and independent of any answer."""
+def arrivals(mix: Mix, *, rate: float, duration_s: float, seed: int, run: str) -> Iterator[Arrival]:
+    """A Poisson stream: `rate` a second on average, and independent of any answer.
+
+    The same seed is the same stream; `run` goes into the keys, because a key that a sidecar has
+    seen before is no new submission.
+    """
     random, due_s, number = Random(seed), 0.0, 0
     while (due_s := due_s + random.expovariate(rate)) < duration_s:
         number += 1
-        yield Arrival(due_s, _body(mix, random, f"load-{seed}-{random.getrandbits(48):x}-{number}"))
+        yield Arrival(due_s, _body(mix, random, f"load-{run}-{number}"))
 
 
 def _body(mix: Mix, random: Random, key: str) -> dict[str, Any]:

@@ -53,39 +53,60 @@ async def load(
     *,
     drain_s: float,
     tick: Callable[[Seen, float], None],
+    stop: asyncio.Event,
 ) -> Seen:
-    """Carries a plan out and waits up to `drain_s` for the outcomes."""
-    seen, loop = Seen(), asyncio.get_running_loop()
+    """Carries a plan out and waits up to `drain_s` for the outcomes, or until `stop`: then what
+    there is by then. Raises aiohttp.ClientError where the sidecar cannot be reached at all."""
+    seen = Seen()
     sending: set[asyncio.Task[None]] = set()
     async with target.events() as changes:
-        began_s = loop.time()
+        began_s = asyncio.get_running_loop().time()
+        whole = asyncio.create_task(_carry_out(target, planned, began_s, drain_s, seen, sending))
+        stopping = asyncio.create_task(stop.wait())
         ticking = asyncio.create_task(_tick(seen, began_s, tick))
         following = asyncio.create_task(_follow(changes, seen))
         try:
-            for arrival in planned:
-                due_s = began_s + arrival.due_s
-                if due_s > loop.time():
-                    await asyncio.sleep(due_s - loop.time())
-                if len(sending) >= OPEN_MAX:
-                    break
-                seen.sent += 1
-                seen.late_ms = max(seen.late_ms, 1000 * (loop.time() - due_s))
-                task = asyncio.create_task(_send(target, arrival, due_s, seen))
-                sending.add(task)
-                task.add_done_callback(sending.discard)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(drain_s):
-                    await asyncio.gather(*sending)
-                    if seen.waiting:
-                        seen.none_waits.clear()
-                        await seen.none_waits.wait()
-            await _ask_for_the_rest(target, seen)
+            await asyncio.wait({whole, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if whole.done():
+                whole.result()
         finally:
-            tasks = [ticking, following, *sending]
+            tasks = [whole, stopping, ticking, following, *sending]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+    if seen.waiting:
+        seen.states["open"] = len(seen.waiting)
     return seen
+
+
+async def _carry_out(
+    target: Target,
+    planned: Iterable[Arrival],
+    began_s: float,
+    drain_s: float,
+    seen: Seen,
+    sending: set[asyncio.Task[None]],
+) -> None:
+    loop = asyncio.get_running_loop()
+    for arrival in planned:
+        due_s = began_s + arrival.due_s
+        if due_s > loop.time():
+            await asyncio.sleep(due_s - loop.time())
+        if len(sending) >= OPEN_MAX:
+            seen.failed[f"given up with {OPEN_MAX:,} unanswered"] += 1
+            break
+        seen.sent += 1
+        seen.late_ms = max(seen.late_ms, 1000 * (loop.time() - due_s))
+        task = asyncio.create_task(_send(target, arrival, due_s, seen))
+        sending.add(task)
+        task.add_done_callback(sending.discard)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(drain_s):
+            await asyncio.gather(*sending)
+            if seen.waiting:
+                seen.none_waits.clear()
+                await seen.none_waits.wait()
+    await _ask_for_the_rest(target, seen)
 
 
 async def _send(target: Target, arrival: Arrival, due_s: float, seen: Seen) -> None:
@@ -118,7 +139,7 @@ def _note(seen: Seen, entry: dict[str, Any]) -> None:
 
 
 async def _ask_for_the_rest(target: Target, seen: Seen) -> None:
-    """What the stream did not tell: it was reset, or they are not final."""
+    """What the stream did not tell, because it was reset."""
     for key in list(seen.waiting):
         try:
             entry = await target.get(key)
@@ -126,8 +147,6 @@ async def _ask_for_the_rest(target: Target, seen: Seen) -> None:
             continue
         if entry["state"] in FINAL:
             _note(seen, entry)
-        else:
-            seen.states[f"{entry['state']} (open)"] += 1
 
 
 async def _tick(seen: Seen, began_s: float, tick: Callable[[Seen, float], None]) -> None:

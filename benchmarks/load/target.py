@@ -11,21 +11,25 @@ import aiohttp
 import orjson
 
 
-class NotALoopback(Exception):
-    """The target is not this machine, and nobody said that it may be loaded."""
+class BadTarget(Exception):
+    """No sidecar's address, or one that is not this machine and that nobody said may be loaded."""
 
 
 def check(url: str, *, anywhere: bool) -> None:
-    """Raises NotALoopback."""
-    if anywhere or url.startswith("unix:"):
+    """Raises BadTarget."""
+    if url.startswith("unix:"):
         return
-    host = urlsplit(url).hostname or ""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise BadTarget(f"--url: http://HOST:PORT or unix:PATH, not {url!r}")
+    if anywhere:
+        return
     try:
-        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+        found = {info[4][0] for info in socket.getaddrinfo(parts.hostname, None)}
     except OSError:
-        raise NotALoopback(f"--url: {host!r} is not known") from None
+        raise BadTarget(f"--url: {parts.hostname!r} is not known") from None
     if not all(ipaddress.ip_address(address).is_loopback for address in found):
-        raise NotALoopback(f"--url: {host} is not this machine; --anywhere if that is meant")
+        raise BadTarget(f"--url: {parts.hostname} is not this machine; --anywhere if that is meant")
 
 
 class Target:

@@ -35,8 +35,11 @@ class Score:
     """Borrow requests that reached the exchange."""
     exchange_refusals: Mapping[str, int]
     weight_each: float | None
-    """Weight spent for each confirmed borrow."""
-    bans: int
+    """Weight of the borrow call's budget spent for each confirmed borrow."""
+    limited: int
+    """Requests answered with 429."""
+    banned: int
+    """Requests answered with 418: sent on while the address was banned."""
     not_known: int
     """Loans in the ledger that no caller was told of: money owed that nobody knows about."""
     doubled: int
@@ -44,7 +47,7 @@ class Score:
     wrong: int
     """Callers told that it did not happen, or under an id that is not in the ledger, wrongly."""
     cpu_ms_each: float
-    """The client's own processor time for each ask, start-up excepted."""
+    """The client's own processor time for each ask, without the sidecar's."""
 
 
 def score(
@@ -81,7 +84,8 @@ def score(
             Counter(_refusal(a) for a in tries if a["status"] not in {200, None}).most_common()
         ),
         weight_each=round(sum(a["weight"] for a in tries) / len(right), 1) if right else None,
-        bans=sum(a["status"] == 418 for a in ledger["arrivals"]),
+        limited=sum(a["status"] == 429 for a in ledger["arrivals"]),
+        banned=sum(a["status"] == 418 for a in ledger["arrivals"]),
         not_known=len(ids.keys() - right),
         doubled=sum(count - 1 for count in by_ask.values()),
         wrong=false_no + false_yes,

@@ -16,26 +16,25 @@ HEAD = (
     "booked twice",
     "told wrongly",
     "429",
-    "bans",
+    "418 (banned)",
 )
 
 
 def row(score: Score) -> tuple[str, ...]:
     """The cells under `HEAD`."""
-    limited = sum(score.exchange_refusals.get(code, 0) for code in ("-1003", "429"))
     took = f"{score.of_ideal:.2f}" if score.of_ideal else f"({score.took_s:.1f} s)"
     return (
         CLIENTS[score.client],
         f"{score.confirmed} of {score.asked}",
         took,
-        f"{score.weight_each:.0f}" if score.weight_each else "-",
+        f"{score.weight_each:,.0f}" if score.weight_each else "-",
         _counted(score.refused),
         str(score.unknown),
         str(score.not_known),
         str(score.doubled),
         str(score.wrong),
-        str(limited),
-        str(score.bans),
+        str(score.limited),
+        str(score.banned),
     )
 
 

@@ -32,6 +32,10 @@ class Work:
     """At how many seconds how much of an asset can be lent."""
     patience_s: float = 120.0
     """When whoever is not done is stopped."""
+    is_mostly_waiting: bool = False
+    """Whether every client has nothing to do for most of it."""
+    is_optional: bool = False
+    """Left out unless it is asked for."""
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -66,12 +70,14 @@ def works(size: int = 100) -> dict[str, Work]:
             says=f"{size} borrows at one account, answered while they are still worked on",
             asks=burst(size),
             exchange=("--answers", "at_once"),
+            is_optional=True,
         ),
         Work(
             name="over_the_minute",
-            says=f"{4 * size} borrows at one account, more than minutes have room for",
+            says=f"{4 * size} borrows at one account, where a minute has room for 120",
             asks=burst(4 * size),
             patience_s=600,
+            is_mostly_waiting=True,
         ),
         Work(
             name="accounts",
@@ -82,12 +88,14 @@ def works(size: int = 100) -> dict[str, Work]:
             name="starved",
             says=f"{size} borrows of {len(ASSETS)} assets; {STARVED} comes back after 20 s",
             asks=_mixed(size),
+            is_mostly_waiting=True,
             inventory={STARVED: "0"},
             refills=((20.0, STARVED, "1000000"),),
         ),
         Work(
             name="lost_answers",
-            says=f"{size} borrows; 4 % of the answers get lost, and 1 % of the requests",
+            says=f"{size} borrows at one account; the connection dies on 4 % of them once they are "
+            "booked, and on 1 % before",
             asks=burst(size),
             exchange=lossy,
         ),

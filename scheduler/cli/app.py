@@ -13,9 +13,8 @@ from .demo.command import EXAMPLES as DEMO_EXAMPLES
 from .demo.command import demo
 from .failed import Failed
 from .help import Command, examples
-from .identity import version
+from .identity import DISTRIBUTION, version
 from .journal import app as journal
-from .launcher import DISTRIBUTION
 from .serve import EXAMPLES as SERVE_EXAMPLES
 from .serve import serve
 from .simulate import EXAMPLES as SIMULATE_EXAMPLES

@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-from .launcher import DISTRIBUTION
+DISTRIBUTION = "margin-scheduler"
 
 
 def version() -> str:

@@ -1,8 +1,8 @@
 """Where the command `margin-scheduler` begins.
 
 Another distribution installs a package called `scheduler` too, and then ours may not be the one
-that Python finds. So a copy of this file is installed outside the package, and it imports nothing
-of ours before it has seen whose package that is.
+that Python finds. So the build puts this module outside the package, as `margin_scheduler_command`,
+and it imports nothing of ours before it has seen whose package that is.
 """
 
 import sys

@@ -26,6 +26,7 @@ from .help import examples
 from .logs import LEVELS, configure_logs
 from .notify import READY, STOPPING, notify
 from .output import say_json
+from .process import run, spare_the_collector
 from .signals import stop_signals
 
 EXAMPLES = examples(
@@ -114,7 +115,7 @@ def serve(
         configure_logs(log_level)
         listens_at = PORT if port is None else port
         with _simulation(listens_at, has_traffic=demo_traffic, as_json=as_json) as setting:
-            asyncio.run(_serve(setting))
+            run(_serve(setting))
         return
     if demo_traffic:
         raise Failed("--demo-traffic: is for --simulate; nothing else is played with")
@@ -125,7 +126,7 @@ def serve(
         raise Failed(f"--config: is missing, and so is {VARIABLE}; or try --simulate")
     setting = _configured(read_configuration(path), as_json=as_json)
     configure_logs(log_level)
-    asyncio.run(_serve(setting))
+    run(_serve(setting))
 
 
 def _configured(configuration: Configuration, *, as_json: bool) -> Setting:
@@ -138,6 +139,7 @@ def _configured(configuration: Configuration, *, as_json: bool) -> Setting:
             recv_window_ms=settings.recv_window_ms,
             proxy=settings.proxy,
             limits=settings.limits,
+            lanes=settings.lanes,
         ),
         options=configuration.sidecar,
         accounts=settings.accounts,
@@ -152,8 +154,11 @@ def journal_place(url: str) -> dict[str, Any]:
         path = os.path.realpath(url.removeprefix("sqlite:///"))
         return {"journal": path, "is_new": not os.path.exists(path)}
     parts = urlsplit(url)
-    where = f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else url
-    return {"journal": where, "is_new": parts.scheme == "memory"}
+    # Not the user, and not the options: either may hold a password.
+    if parts.scheme == "memory":
+        return {"journal": url, "is_new": True}
+    # Not the user, and not the options: either may hold a password.
+    return {"journal": f"{parts.scheme}://{parts.hostname or ''}{parts.path}", "is_new": False}
 
 
 @contextmanager
@@ -181,6 +186,7 @@ def _simulation(port: int, *, has_traffic: bool, as_json: bool) -> Iterator[Sett
 async def _serve(setting: Setting) -> None:
     with stop_signals() as stopping:
         async with _exchange(setting), _running(setting) as addresses, _traffic(setting):
+            spare_the_collector()
             _say_ready(setting, addresses)
             notify(READY)
             await _first(stopping.wait(), setting.scheduler.ended())

@@ -8,10 +8,15 @@ others may take over; it proves nothing, and no safety rests on it.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from ..inventory import Refusal
 from ..model import Entry
 from .protocol import Journal
+
+SHORTAGE_MAX_S = 600.0
+"""What was told longer ago than this tells nobody anything any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,29 @@ class Request:
     """`run`, `reread`, `late`, `pause` or `resume`."""
     key: str | None
     detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRefusal:
+    """What a scheduler was refused for want of inventory, as it told the others."""
+
+    refusal: Refusal
+    age_ms: int
+    """By the database's clock."""
+    told: int
+    """Another one each time something is told of the pool."""
+    by: int | None
+
+
+class Hint(StrEnum):
+    """What a hint is about."""
+
+    CHANGE = "change"
+    """Of an entry, or something was asked of an owner."""
+    SHORTAGE = "shortage"
+    """What can be borrowed, perhaps among other things."""
+    LANE = "lane"
+    """Anything; there is a lane to take."""
 
 
 class Lanes(Protocol):
@@ -127,11 +155,18 @@ class Lanes(Protocol):
     ) -> None:
         """Keep an answer that came to one who is not the owner any more, and tell the owner."""
 
-    async def notify(self) -> None:
+    async def tell_refusal(self, refusal: Refusal) -> None:
+        """Let the others know what was refused; replaces what was told of the pool before."""
+
+    async def shortages(self) -> Sequence[ToldRefusal]:
+        """What was told of each pool last, if that was less than `SHORTAGE_MAX_S` ago."""
+
+    async def notify(self, about: Hint = Hint.CHANGE) -> None:
         """Hint to all others that something changed. May be lost."""
 
-    async def listen(self, wake: Callable[[], None]) -> None:
-        """Call `wake` at every hint, until hearing is lost: then raise JournalUnavailable."""
+    async def listen(self, wake: Callable[[Hint], None]) -> None:
+        """Call `wake` at every hint, and once at the beginning, until hearing is lost: then raise
+        JournalUnavailable."""
 
 
 @runtime_checkable

@@ -6,12 +6,14 @@ Each call is one statement: a process that is frozen or cut off in the middle of
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..inventory import Refusal
 from ..model import Entry
 from .codec import SELECT_ENTRY
-from .lanes import Board, LaneRow, Peer, Request
+from .lanes import SHORTAGE_MAX_S, Board, Hint, LaneRow, Peer, Request, ToldRefusal
 from .postgres_codec import entry_from, escaped, unescaped
 from .postgres_server import TROUBLE
 
@@ -69,6 +71,19 @@ _DONE = """
     WHERE id = ANY ($1) AND lanes.account = requests.account AND lanes.owner = $2
 """
 _TELL = "INSERT INTO requests (account, what, key, detail) VALUES ($1, $2, $3, $4) RETURNING id"
+_TELL_REFUSAL = """
+    INSERT INTO shortages (asset, is_isolated, refused, wait_ms, doubted, by)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (asset, is_isolated) DO UPDATE SET (refused, wait_ms, doubted, by, told_at)
+        = ROW(excluded.refused, excluded.wait_ms, excluded.doubted, excluded.by, excluded.told_at)
+    RETURNING asset
+"""
+_SHORTAGES = """
+    SELECT asset, is_isolated, refused, wait_ms, doubted, by,
+        floor(extract(epoch FROM told_at) * 1000000)::bigint AS told,
+        floor(extract(epoch FROM clock_timestamp() - told_at) * 1000)::bigint AS age_ms
+    FROM shortages WHERE told_at > clock_timestamp() - make_interval(secs => $1)
+"""
 _KEEP_LATE = """
     WITH kept AS (
         INSERT INTO late_answers (account, key, number, at_ms, tran_id, detail)
@@ -172,10 +187,22 @@ class PostgresLanes:
         values = (entry.account, entry.key, number, at_ms, tran_id, escaped(detail), said)
         await self._journal.fetch(_KEEP_LATE, *values)
 
-    async def notify(self) -> None:
-        await self._journal.fetch("SELECT pg_notify($1, '')", self._channel)
+    async def tell_refusal(self, refusal: Refusal) -> None:
+        (asset, is_isolated), doubted = refusal.pool, refusal.doubted
+        values = (
+            *(asset, is_isolated, f"{refusal.amount:f}", refusal.wait_ms),
+            *(None if doubted is None else f"{doubted:f}", self._me),
+        )
+        await self._journal.fetch(_TELL_REFUSAL, *values)
 
-    async def listen(self, wake: Callable[[], None]) -> None:
+    async def shortages(self) -> Sequence[ToldRefusal]:
+        rows = await self._journal.fetch(_SHORTAGES, SHORTAGE_MAX_S)
+        return [_told(row) for row in rows]
+
+    async def notify(self, about: Hint = Hint.CHANGE) -> None:
+        await self._journal.fetch("SELECT pg_notify($1, $2)", self._channel, about.value)
+
+    async def listen(self, wake: Callable[[Hint], None]) -> None:
         server = self._journal.server
         try:
             connection = await server.connect()
@@ -184,8 +211,8 @@ class PostgresLanes:
         has_ended = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: has_ended.set())
-            await connection.add_listener(self._channel, lambda *_: wake())
-            wake()  # hints may have been missed until now
+            await connection.add_listener(self._channel, lambda *said: wake(_hint(str(said[-1]))))
+            wake(Hint.LANE)  # hints may have been missed until now
             while not has_ended.is_set():
                 try:
                     await asyncio.wait_for(has_ended.wait(), HEARTBEAT_S)
@@ -200,3 +227,19 @@ class PostgresLanes:
     @property
     def _channel(self) -> str:
         return f"margin_scheduler.{self._journal.server.schema}"
+
+
+def _told(row: Any) -> ToldRefusal:
+    doubted = row["doubted"]
+    refusal = Refusal(
+        pool=(row["asset"], row["is_isolated"]),
+        amount=Decimal(row["refused"]),
+        wait_ms=row["wait_ms"],
+        doubted=None if doubted is None else Decimal(doubted),
+    )
+    return ToldRefusal(refusal, row["age_ms"], row["told"], row["by"])
+
+
+def _hint(said: str) -> Hint:
+    """One that another version gave means that something changed."""
+    return Hint(said) if said in set(Hint) else Hint.CHANGE

@@ -302,7 +302,24 @@ FUNCTIONS: Step = (
     """,  # noqa: S608
 )
 
-STEPS: tuple[Step, ...] = ((*TABLES, *FUNCTIONS),)
+SHORTAGES: Step = (
+    # The latest refusal for want of inventory of each pool, as hosts tell each other. Only a hint,
+    # and of a form that its readers can rely on.
+    """
+    CREATE TABLE shortages (
+        asset       text        NOT NULL,
+        is_isolated boolean     NOT NULL,
+        refused     text        NOT NULL CHECK (refused ~ '^[0-9]+([.][0-9]+)?$'),
+        wait_ms     bigint      NOT NULL CHECK (wait_ms >= 0),
+        doubted     text        CHECK (doubted ~ '^[0-9]+([.][0-9]+)?$'),
+        by          bigint,
+        told_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- by this server's clock
+        PRIMARY KEY (asset, is_isolated)
+    )
+    """,
+)
+
+STEPS: tuple[Step, ...] = ((*TABLES, *FUNCTIONS), SHORTAGES)
 """What takes a schema from each version to the next; from 0, an empty one. Never edit a step that
 was released: databases have gone through it."""
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -25,10 +27,24 @@ COPY_TIMEOUT_S = 600.0
 """For one batch of rows of a journal that is copied."""
 CLOSE_TIMEOUT_S = 2.0
 
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+"""Options that name one."""
+TIMEOUT_MIN_MS = 100
+OWN_OPTIONS = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS}
+"""What a URL may say besides what is the driver's: times in milliseconds, at most these, which are
+the defaults. The client must not give up before the server does."""
+DRIVER_OPTIONS = frozenset(
+    (
+        *("host", "port", "user", "password", "passfile", "dbname", "database"),
+        *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
+        *("sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
+        *("target_session_attrs", "krbsrvname", "gsslib"),
+    )
+)
+"""What a URL may say to the driver. Everything else would be set at the server, unseen."""
+
 SETTINGS = {
     "application_name": "margin-scheduler",
-    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-    "lock_timeout": str(LOCK_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
@@ -67,16 +83,24 @@ class Server:
     schema: str
     where: str
     """For messages: host, port, database and schema."""
-    password: str = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
+    """Passwords that the URL holds."""
+    settings: Mapping[str, str]
+    """Of this journal's connections, besides those that all have."""
+    files: Mapping[str, str]
+    """Those that have to be there, by the option that names them."""
 
     async def connect(self) -> Any:
         """A connection of its own. Raises ConfigurationError or JournalUnavailable."""
+        for name, path in self.files.items():
+            if not os.access(path, os.R_OK):
+                raise ConfigurationError(f"{self.where}: {name}: {path} cannot be read")
         try:
             connection = await asyncpg.connect(
                 self.dsn,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
-                server_settings={**SETTINGS, "search_path": self.schema},
+                server_settings={**SETTINGS, **self.settings, "search_path": self.schema},
             )
         except _REFUSED_FOR_GOOD as error:
             raise ConfigurationError(f"{self.where}: {self.said(error)}") from None
@@ -102,10 +126,11 @@ class Server:
         return JournalUnavailable(f"{self.where}: {self.said(error)}")
 
     def said(self, error: BaseException) -> str:
-        """An error in words, without the password in any form."""
+        """An error in words, without a password in any form."""
         words = str(error) or type(error).__name__
-        for secret in {self.password, quote(self.password, safe="")} - {""}:
-            words = words.replace(secret, "...")
+        for secret in self.secrets:
+            for form in {secret, quote(secret, safe="")}:
+                words = words.replace(form, "...")
         return words
 
 
@@ -136,10 +161,27 @@ def server(url: str) -> Server:
     schema = options.pop("schema", SCHEMA)
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
         raise ConfigurationError("journal: schema must be lower case letters, digits and _")
+    timeouts = {name: _timeout(name, options.pop(name, None)) for name in OWN_OPTIONS}
+    for name in options:
+        if name not in DRIVER_OPTIONS:
+            raise ConfigurationError(f"journal: {name[:40]!r} is no option of a postgresql:// URL")
     at = options.get("host") or host or "the default host"
     where = f"{at}:{port}" if port is not None else at
     where = f"journal postgresql://{where}{parts.path}"
     if schema != SCHEMA:
         where += f"?schema={schema}"
     dsn = urlunsplit(parts._replace(query=urlencode(options)))
-    return Server(dsn, schema, where, password or options.get("password", ""))
+    said = {password, options.get("password", ""), options.get("sslpassword", "")}
+    files = {name: options[name] for name in FILES if name in options}
+    return Server(dsn, schema, where, frozenset(said - {""}), timeouts, files)
+
+
+def _timeout(name: str, given: str | None) -> str:
+    most_ms = OWN_OPTIONS[name]
+    if given is None:
+        return str(most_ms)
+    if not re.fullmatch(r"[0-9]{1,6}", given) or not TIMEOUT_MIN_MS <= int(given) <= most_ms:
+        raise ConfigurationError(
+            f"journal: {name} must be {TIMEOUT_MIN_MS} to {most_ms} milliseconds"
+        )
+    return given

@@ -2,12 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import NoReturn
 
-import anyio
 import msgspec
 from aiohttp import hdrs, web
 
@@ -54,7 +53,7 @@ class Api:
         self._metrics = metrics
         self._stream = Stream()
         self._stop_observing = scheduler.observe(self._stream)
-        self._waits: set[anyio.CancelScope] = set()
+        self._waits: set[asyncio.Timeout] = set()
         self._is_draining = False
         self._document: bytes | None = None
 
@@ -87,7 +86,8 @@ class Api:
         """Take nothing new, and let nobody wait any longer."""
         self._is_draining = True
         for wait in tuple(self._waits):
-            wait.cancel()
+            if not wait.expired():
+                wait.reschedule(0)  # which is over
         self._stream.close()
 
     def close(self) -> None:
@@ -100,9 +100,10 @@ class Api:
         if self._is_draining:
             return DRAINING.response(request.path)
         wait_s = _wait_s(_query(request, "wait"))
-        if (problem := _type_problem(request, await request.read())) is not None:
+        body = await request.read()
+        if (problem := _type_problem(request, body)) is not None:
             return problem.response(request.path)
-        asked = bodies.read_submission(await request.read())
+        asked = bodies.read_submission(body)
         kind = Kind.BORROW if isinstance(asked, bodies.Borrow) else Kind.REPAY
         entry, was_there = await self._scheduler.accept(
             self._scheduler.checked(
@@ -111,10 +112,10 @@ class Api:
         )
         entry = await self._settled(entry, wait_s)
         is_known = was_there or (wait_s > 0 and entry.is_final)
-        body = bodies.entry_body(entry, replayed=True if was_there else msgspec.UNSET)
+        told = bodies.entry_body(entry, replayed=True if was_there else msgspec.UNSET)
         headers = {**JSON, "Location": f"/v1/submissions/{entry.key}"}
         return web.Response(
-            status=200 if is_known else 202, body=bodies.encode(body), headers=headers
+            status=200 if is_known else 202, body=bodies.encode(told), headers=headers
         )
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -127,15 +128,23 @@ class Api:
         is_over = entry.is_final or entry.state is State.UNRESOLVED
         if is_over or wait_s == 0 or self._is_draining or len(self._waits) >= WAITS_MAX:
             return entry
-        with anyio.move_on_after(wait_s) as wait:
+        with suppress(TimeoutError):
+            async with self._wait(wait_s):
+                try:
+                    return await self._scheduler.wait(entry.key)
+                except Closed:
+                    pass  # the scheduler closes, and the journal still tells
+        return await self._scheduler.get(entry.key)
+
+    @asynccontextmanager
+    async def _wait(self, wait_s: float | None) -> AsyncIterator[None]:
+        """Raises TimeoutError when the time is up or we drain."""
+        async with asyncio.timeout(wait_s) as wait:
             self._waits.add(wait)
             try:
-                return await self._scheduler.wait(entry.key)
-            except Closed:
-                pass  # the scheduler closes, and the journal still tells
+                yield
             finally:
                 self._waits.discard(wait)
-        return await self._scheduler.get(entry.key)
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = _query(request, "account", "state", "asset", "limit", "after")
@@ -157,9 +166,10 @@ class Api:
 
     async def _resolve(self, request: web.Request) -> web.Response:
         _query(request)
-        if (problem := _type_problem(request, await request.read())) is not None:
+        body = await request.read()
+        if (problem := _type_problem(request, body)) is not None:
             return problem.response(request.path)
-        asked = bodies.read_resolution(await request.read())
+        asked = bodies.read_resolution(body)
         is_confirmed = isinstance(asked, bodies.Confirmed)
         entry = await self._scheduler.resolve(
             _key(request),
@@ -255,15 +265,15 @@ class Api:
         if self._is_draining:
             return DRAINING.response(request.path)
         _query(request)
-        if (problem := _type_problem(request, await request.read())) is not None:
+        body = await request.read()
+        if (problem := _type_problem(request, body)) is not None:
             return problem.response(request.path)
-        asked = bodies.read_settle_debt(await request.read())
+        asked = bodies.read_settle_debt(body)
         account = self._known(request.match_info["account"])
         if len(self._waits) >= WAITS_MAX:
             return WAITS_FULL.response(request.path)
-        with anyio.CancelScope() as wait:
-            self._waits.add(wait)
-            try:
+        try:
+            async with self._wait(None):
                 settlement = await self._scheduler.settle_debt(
                     account,
                     asked.asset,
@@ -271,12 +281,11 @@ class Api:
                     within=asked.within_ms / 1000,
                     report_only=asked.report_only,
                 )
-            except CannotStartInTime as error:
-                return replace(problem_of(error), field="within_ms").response(request.path)
-            finally:
-                self._waits.discard(wait)
-            return _json(bodies.settlement_body(settlement))
-        return DRAINING.response(request.path)
+        except CannotStartInTime as error:
+            return replace(problem_of(error), field="within_ms").response(request.path)
+        except TimeoutError:
+            return DRAINING.response(request.path)
+        return _json(bodies.settlement_body(settlement))
 
     # Following
 

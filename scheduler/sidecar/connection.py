@@ -82,7 +82,10 @@ class Connection(web.RequestHandler):
     """aiohttp's, with deadlines. Whoever answers says when a request was read and when its answer
     is over."""
 
-    __slots__ = ("_all", "_deadline_s", "_has_more", "_has_spoken", "_phase", "_stall", "_timer")
+    __slots__ = (
+        *("_all", "_deadline_s", "_expired", "_has_more", "_has_spoken", "_phase", "_stall"),
+        "_timer",
+    )
 
     def __init__(
         self, all_of_them: Connections, server: web.Server, loop: asyncio.AbstractEventLoop
@@ -100,6 +103,7 @@ class Connection(web.RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
+        self._expired: Callable[[], None] | None = None
         self._has_spoken = False
         self._has_more = False
 
@@ -163,7 +167,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._phase = Phase.LEAVING
-        self._disarm()
+        self._end_timer()
         self._end_stall()
         self._all.left(self)
         super().connection_lost(exc)
@@ -226,11 +230,33 @@ class Connection(web.RequestHandler):
         self._arm(LINGER_S, transport.abort)
 
     def _arm(self, after_s: float, expired: Callable[[], None]) -> None:
-        self._disarm()
-        self._deadline_s = self._loop.time() + after_s
-        self._timer = self._loop.call_at(self._deadline_s, expired)
+        """`expired` is called then, unless something else is armed before.
+
+        A timer that is set already and comes earlier stays: it looks then at how long there is
+        still. Setting one and taking it back twice for each request would cost more than that.
+        """
+        self._deadline_s, self._expired = self._loop.time() + after_s, expired
+        if self._timer is not None:
+            if self._timer.when() <= self._deadline_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline_s, self._on_time)
 
     def _disarm(self) -> None:
+        self._expired = None
+
+    def _on_time(self) -> None:
+        self._timer, expired = None, self._expired
+        if expired is None:
+            return
+        if self._loop.time() < self._deadline_s:
+            self._timer = self._loop.call_at(self._deadline_s, self._on_time)
+            return
+        self._expired = None
+        expired()
+
+    def _end_timer(self) -> None:
+        self._disarm()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -4,17 +4,26 @@ Counters and histograms are fed as things happen; gauges are read from the sched
 asked for. No label ever holds a key or an amount.
 """
 
+from bisect import bisect_left
 from collections import Counter as Count
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
+from itertools import accumulate
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from ..clock import loop_s
 from ..errors import Closed
+from ..lanes import LaneStatus
 from ..model import Alarm, Entry, Outcome, State
 from ..status import AccountStatus, Overview
 from ..watch import Observer
@@ -44,7 +53,8 @@ class Metrics:
 
     def __init__(self, scheduler: Observable) -> None:
         self._registry = CollectorRegistry()
-        counts = _Counts(self._registry, scheduler.accounts)
+        counts = _Counts(scheduler.accounts)
+        self._registry.register(counts)
         self._registry.register(_Gauges(scheduler))
         for alarm in _raised_before(scheduler):
             counts.alarmed(alarm)
@@ -52,7 +62,7 @@ class Metrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """The text format, and its content type. To be called on the scheduler's loop."""
-        return generate_latest(_WithoutCreated(self._registry)), CONTENT_TYPE
+        return generate_latest(self._registry), CONTENT_TYPE
 
     def close(self) -> None:
         """Count nothing more."""
@@ -69,76 +79,38 @@ def _raised_before(scheduler: Observable) -> Iterable[Alarm]:
     return {id(alarm): alarm for status in accounts for alarm in status.alarms}.values()
 
 
-class _Counts:
-    """Sees everything that happens. An `Observer`."""
+class _Counts(Collector):
+    """Sees everything that happens. An `Observer`.
 
-    def __init__(self, registry: CollectorRegistry, accounts: Iterable[str]) -> None:
+    Counts by itself and makes metrics of it when somebody asks: it is called a dozen times for each
+    submission, and the library's own counters, made for threads, take a lock each time.
+    """
+
+    def __init__(self, accounts: Iterable[str]) -> None:
         self._sent_at_s: dict[str, float] = {}  # by key; as many as are in the air
-        self._increases: dict[tuple[Counter, tuple[str, ...]], Callable[[], None]] = {}
-        self._submissions = Counter(
-            f"{PREFIX}_submissions_total",
-            "Submissions that entered a state; QUEUED counts each once, when it was taken.",
-            ["account", "kind", "state"],
-            registry=registry,
-        )
-        self._attempts = Counter(
-            f"{PREFIX}_attempts_total",
-            "Attempts that ended: 200, the exchange's code, `lost` or `not_sent`.",
-            ["account", "kind", "code"],
-            registry=registry,
-        )
-        self._late_records = Counter(
-            f"{PREFIX}_late_records_total",
-            "Records that turned up after it had been said that there was none.",
-            ["account"],
-            registry=registry,
-        )
-        self._alarms = Counter(
-            f"{PREFIX}_alarms_total",
-            "Alarms by cause; without an account those that concern all of them.",
-            ["account", "cause"],
-            registry=registry,
-        )
-        self._queue_wait = Histogram(
-            f"{PREFIX}_queue_wait_seconds",
-            "From submission to its first attempt that left.",
-            buckets=_QUEUE_WAIT_S,
-            registry=registry,
-        )
-        self._attempt_duration = Histogram(
-            f"{PREFIX}_attempt_duration_seconds",
-            "From an attempt's start until what became of it was durable.",
-            buckets=_ATTEMPT_S,
-            registry=registry,
-        )
-        self._commit_duration = Histogram(
-            f"{PREFIX}_journal_commit_duration_seconds",
-            "Of one write, as its caller saw it.",
-            buckets=_COMMIT_S,
-            registry=registry,
-        )
-        self._record_delay = Histogram(
-            f"{PREFIX}_record_visible_delay_seconds",
-            "From a reply until its record was seen; measured now and then.",
-            buckets=_RECORD_S,
-            registry=registry,
-        )
-        for account in accounts:
-            self._late_records.labels(account)  # there from the start, at 0
+        self._submissions: Count[tuple[str, ...]] = Count()
+        self._attempts: Count[tuple[str, ...]] = Count()
+        # Those who want to be warned of the first one need the 0 before it.
+        self._late_records: Count[tuple[str, ...]] = Count({(account,): 0 for account in accounts})
+        self._alarms: Count[tuple[str, ...]] = Count()
+        self._queue_wait = _Tally(_QUEUE_WAIT_S)
+        self._attempt_duration = _Tally(_ATTEMPT_S)
+        self._commit_duration = _Tally(_COMMIT_S)
+        self._record_delay = _Tally(_RECORD_S)
 
     def changed(self, before: State | None, entry: Entry) -> None:
         is_taken = before is None and entry.version == 1
         if entry.state is not before and (entry.state is not State.QUEUED or is_taken):
-            self._count(self._submissions, entry.account, entry.kind, entry.state)
+            self._submissions[entry.account, entry.kind, entry.state] += 1
         if entry.state is State.SENT:
             self._sent_at_s[entry.key] = loop_s()
         elif before is State.SENT:
             self._attempt_ended(entry)
 
     def alarmed(self, alarm: Alarm) -> None:
-        self._alarms.labels(alarm.account or "", alarm.cause).inc()
+        self._alarms[alarm.account or "", alarm.cause] += 1
         if alarm.cause == "late_record" and alarm.account is not None:
-            self._late_records.labels(alarm.account).inc()
+            self._late_records[alarm.account,] += 1
 
     def committed(self, seconds: float) -> None:
         self._commit_duration.observe(seconds)
@@ -149,8 +121,7 @@ class _Counts:
     def _attempt_ended(self, entry: Entry) -> None:
         attempt, sent_at_s = entry.attempt, self._sent_at_s.pop(entry.key, None)
         assert attempt is not None
-        code = _code(entry, attempt.outcome)
-        self._count(self._attempts, entry.account, entry.kind, code)
+        self._attempts[entry.account, entry.kind, _code(entry, attempt.outcome)] += 1
         if attempt.outcome is Outcome.NEVER_LEFT:
             return
         if entry.attempts == 1:
@@ -159,12 +130,67 @@ class _Counts:
         if sent_at_s is not None:  # else an earlier process sent it
             self._attempt_duration.observe(loop_s() - sent_at_s)
 
-    def _count(self, counter: Counter, *labels: str) -> None:
-        """`counter.labels(*labels).inc()`; finding the child takes longer than counting."""
-        increase = self._increases.get((counter, labels))
-        if increase is None:
-            increase = self._increases[counter, labels] = counter.labels(*labels).inc
-        increase()
+    def collect(self) -> Iterator[Metric]:
+        yield _counter(
+            "submissions",
+            "Submissions that entered a state; QUEUED counts each once, when it was taken.",
+            ["account", "kind", "state"],
+            self._submissions,
+        )
+        yield _counter(
+            "attempts",
+            "Attempts that ended: 200, the exchange's code, `lost` or `not_sent`.",
+            ["account", "kind", "code"],
+            self._attempts,
+        )
+        yield _counter(
+            "late_records",
+            "Records that turned up after it had been said that there was none.",
+            ["account"],
+            self._late_records,
+        )
+        yield _counter(
+            "alarms",
+            "Alarms by cause; without an account those that concern all of them.",
+            ["account", "cause"],
+            self._alarms,
+        )
+        yield self._queue_wait.metric(
+            "queue_wait_seconds",
+            "From submission to its first attempt that left.",
+        )
+        yield self._attempt_duration.metric(
+            "attempt_duration_seconds",
+            "From an attempt's start until what became of it was durable.",
+        )
+        yield self._commit_duration.metric(
+            "journal_commit_duration_seconds", "Of one write, as its caller saw it."
+        )
+        yield self._record_delay.metric(
+            "record_visible_delay_seconds",
+            "From a reply until its record was seen; measured now and then.",
+        )
+
+
+class _Tally:
+    """How many observations fell between which bounds."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        """A last one, without a bound, is added."""
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def metric(self, name: str, documentation: str) -> Metric:
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+        return HistogramMetricFamily(
+            f"{PREFIX}_{name}", documentation, buckets=buckets, sum_value=self._sum
+        )
 
 
 def _code(entry: Entry, outcome: Outcome) -> str:
@@ -197,6 +223,8 @@ class _Gauges(Collector):
             return
         yield from _of_all(overview)
         yield from _of_each(overview.accounts)
+        if overview.schedulers is not None:
+            yield from _of_lanes(overview.lanes, overview.schedulers)
 
 
 def _of_all(overview: Overview) -> Iterator[Metric]:
@@ -259,6 +287,46 @@ def _of_each(accounts: tuple[AccountStatus, ...]) -> Iterator[Metric]:
     yield spread("hold", "Why an account, or an asset of it, waits.", "cause", _holds)
 
 
+def _of_lanes(lanes: tuple[LaneStatus, ...], schedulers: int) -> Iterator[Metric]:
+    yield _gauge(
+        "schedulers",
+        "Schedulers on the journal whose lease runs, this one included.",
+        [],
+        [((), schedulers)],
+    )
+    yield _gauge(
+        "lane_owner",
+        "1 for who runs the account, as seen from here: `here`, `elsewhere` or `nobody`.",
+        ["account", "owner"],
+        [
+            ((lane.account, owner), owner == _owner(lane))
+            for lane in lanes
+            for owner in ("here", "elsewhere", "nobody")
+        ],
+    )
+    yield _gauge(
+        "lane_epoch",
+        "Grows whenever the account's owner changes.",
+        ["account"],
+        [((lane.account,), lane.epoch) for lane in lanes],
+    )
+    takeovers = CounterMetricFamily(
+        f"{PREFIX}_lane_takeovers_total",
+        "Accounts taken here: `free`, nobody had it; `lost`, its owner's lease had run out.",
+        labels=["account", "cause"],
+    )
+    for lane in lanes:
+        takeovers.add_metric((lane.account, "free"), lane.taken_free)
+        takeovers.add_metric((lane.account, "lost"), lane.taken_lost)
+    yield takeovers
+
+
+def _owner(lane: LaneStatus) -> str:
+    if lane.is_here:
+        return "here"
+    return "nobody" if lane.owner is None else "elsewhere"
+
+
 def _queued(status: AccountStatus) -> dict[str, int]:
     return {"urgent": status.queued_urgent, "normal": status.queued_normal}
 
@@ -276,6 +344,15 @@ def _holds(status: AccountStatus) -> dict[str, int]:
     return Count(hold.cause for hold in status.holds)
 
 
+def _counter(
+    name: str, documentation: str, labels: list[str], counts: Mapping[tuple[str, ...], int]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", documentation, labels=labels)
+    for label_values, count in counts.items():
+        family.add_metric(label_values, count)
+    return family
+
+
 def _gauge(
     name: str,
     documentation: str,
@@ -286,18 +363,6 @@ def _gauge(
     for label_values, value in values:
         family.add_metric(label_values, value)
     return family
-
-
-class _WithoutCreated(Collector):
-    """Leaves out when each counter was made: twice the lines, and nobody asks."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
-            yield metric
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ Origin = Literal["request", "order", "foreign"]
 Status = Literal["PENDING", "CONFIRMED", "FAILED"]
 
 MINUTE_MS = 60_000
+BORROW_REPAY = "/sapi/v1/margin/borrow-repay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ class Ledger:
     def most_weight_in_a_minute(
         self,
         account: str,
-        path: str = "/sapi/v1/margin/borrow-repay",
+        path: str = BORROW_REPAY,
         *,
         foreign: bool = False,
     ) -> int:
@@ -131,7 +132,7 @@ class Ledger:
         spent = [
             (arrival.loop_s, arrival.weight)
             for arrival in self.arrivals
-            if arrival.account == account and arrival.path == path and arrival.budget == "uid"
+            if arrival.account == account and _is_spent(arrival, path)
         ]
         if foreign:
             others = ((s.loop_s, s.weight) for s in self.foreign_spending if s.account == account)
@@ -153,11 +154,7 @@ class Ledger:
 
     def processing_ms(self, account: str | None = None) -> float:
         """The sum of the processing times drawn for requests: no client can be faster than this."""
-        return sum(
-            transaction.processing_ms
-            for transaction in self.transactions
-            if transaction.origin == "request" and account in (None, transaction.account)
-        )
+        return _processing_ms(t for t in self.transactions if account in (None, t.account))
 
     def refusals(self, account: str | None = None) -> Counter[int]:
         """How often each code was answered."""
@@ -170,7 +167,13 @@ class Ledger:
     def statistics(self) -> dict[str, Any]:
         """Counts and sums, as plain JSON."""
         booked = self.booked()
-        accounts = sorted({t.account for t in self.transactions})
+        lanes: dict[str, list[Transaction]] = {}
+        for transaction in self.transactions:
+            lanes.setdefault(transaction.account, []).append(transaction)
+        spent: dict[str, list[tuple[float, int]]] = {}
+        for arrival in self.arrivals:
+            if arrival.account is not None and _is_spent(arrival, BORROW_REPAY):
+                spent.setdefault(arrival.account, []).append((arrival.loop_s, arrival.weight))
         return {
             "arrivals": self._arrived,
             "transactions": len(self.transactions),
@@ -181,19 +184,22 @@ class Ledger:
             "faults": dict(sorted(self.faults.items())),
             "silent_failures": self.silent_failures,
             "overlaps": len(self.overlaps()),
-            "accounts": {name: self._account_statistics(name) for name in accounts},
+            "accounts": {
+                name: {
+                    "booked": sum(t.status == "CONFIRMED" for t in lane),
+                    "processing_ms": round(_processing_ms(lane), 3),
+                    "most_weight_in_a_minute": _most_in_a_minute(spent.get(name, [])),
+                    "debts": self._owed_now(name),
+                }
+                for name, lane in sorted(lanes.items())
+            },
         }
 
-    def _account_statistics(self, account: str) -> dict[str, Any]:
+    def _owed_now(self, account: str) -> dict[str, str]:
         return {
-            "booked": len(self.booked(account)),
-            "processing_ms": round(self.processing_ms(account), 3),
-            "most_weight_in_a_minute": self.most_weight_in_a_minute(account),
-            "debts": {
-                asset if symbol is None else f"{asset}:{symbol}": f"{debt.total:f}"
-                for asset, symbol, debt in self._debts.of(account)
-                if debt.total
-            },
+            asset if symbol is None else f"{asset}:{symbol}": f"{debt.total:f}"
+            for asset, symbol, debt in self._debts.of(account)
+            if debt.total
         }
 
     # What follows is for the exchange, which writes; tests read.
@@ -227,6 +233,14 @@ def as_json(row: Transaction | Arrival) -> Mapping[str, Any]:
 
 def rows_as_json(rows: Iterable[Transaction | Arrival]) -> Iterator[Mapping[str, Any]]:
     return (as_json(row) for row in rows)
+
+
+def _is_spent(arrival: Arrival, path: str) -> bool:
+    return arrival.path == path and arrival.budget == "uid"
+
+
+def _processing_ms(transactions: Iterable[Transaction]) -> float:
+    return sum(t.processing_ms for t in transactions if t.origin == "request")
 
 
 def _most_in_a_minute(spent: list[tuple[float, int]]) -> int:

@@ -18,18 +18,22 @@ def configured(
     *,
     accounts: Mapping[str, Account] | None = None,
     recv_window_ms: int = 5_000,
+    journal: str = "sqlite:///scheduler.db",
+    lanes: Mapping[str, Any] | None = None,
     sidecar: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
 ) -> Path:
     """With all accounts of the exchange, or the given ones, and secrets in files of their own.
 
-    `sidecar` and `limits` add to these tables.
+    `sidecar` and `limits` add to these tables; the file is its owner's alone, so that the journal's
+    URL may hold a password.
     """
     put_secret(folder / "token", TOKEN)
     listening = {"listen": ["127.0.0.1:0"], "token_file": "token", **(sidecar or {})}
     lines = [
         *_table("exchange", {"base_url": exchange.base_url, "recv_window_ms": recv_window_ms}),
-        *_table("journal", {"url": "sqlite:///scheduler.db"}),
+        *_table("journal", {"url": journal}),
+        *(_table("lanes", lanes) if lanes is not None else ()),
         *_table("sidecar", listening),
         *_table("limits", limits or {}),
     ]
@@ -38,7 +42,7 @@ def configured(
         keys = {"api_key": account.api_key, "secret_file": f"{name}.secret"}
         lines += _table(f"accounts.{name}", keys)
     path = folder / "margin-scheduler.toml"
-    path.write_text("\n".join(lines))
+    put_secret(path, "\n".join(lines))
     return path
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from scheduler import Scheduler
+from scheduler.journal import Journal
 from scheduler.sidecar import Sidecar, SidecarOptions
 from scheduler.simulator import Simulator
 
@@ -45,7 +46,7 @@ def staged(
     accounts: tuple[str, ...] = ("main",),
     listen: str = "127.0.0.1:0",
     token: str | None = None,
-    journal: str = "memory:",
+    journal: str | Journal = "memory:",
     processing_ms: int = 5,
 ) -> Iterator[Stage]:
     """A sidecar that answers until the block ends."""

@@ -107,7 +107,7 @@ def test_a_wrong_configuration_is_one_line_on_standard_error_and_one_of_json(
 ) -> None:
     path = tmp_path / "x.toml"
     path.write_text("[journal]\nurl = 7\n")
-    line = "journal.url: must be str, not int"
+    line = "journal.url: must be a string, not a whole number"
     assert app.run(["check", "--config", str(path)]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", f"margin-scheduler: {line}\n")
@@ -116,7 +116,11 @@ def test_a_wrong_configuration_is_one_line_on_standard_error_and_one_of_json(
     assert told == {
         "ok": False,
         "findings": [
-            {"mark": "failed", "subject": "journal.url", "detail": "must be str, not int"}
+            {
+                "mark": "failed",
+                "subject": "journal.url",
+                "detail": "must be a string, not a whole number",
+            }
         ],
     }
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from scheduler import Scheduler, UnknownKey
 from scheduler.cli import app
 
+from ..journal.shared_memory import Database, HostJournal
 from .command import COMMAND, ROOT, TIMEOUT_S, environment, started
 from .sidecar_thread import Stage, staged
 
@@ -218,6 +220,29 @@ def test_status_has_a_line_for_each_account_and_one_in_detail(said: Any) -> None
     named = [account["account"] for account in said("status --json").json["accounts"]]
     assert named == ["main", "hedge", "paused", "owing"]
     assert said("status paused --json").json["is_paused"] is True
+
+
+def test_status_names_who_runs_an_account_where_several_may(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with staged(accounts=("main", "hedge"), journal=HostJournal(Database())) as stage:
+        said = partial(Said, capsys)
+        said(f"borrow main USDT 1 --url {stage.url}")  # until it is run
+        name = stage.scheduler._lanes.name
+        everything = said(f"status --url {stage.url}").out
+        assert re.search(r"RUN BY +EPOCH +HELD FOR", everything)
+        assert re.search(rf"^main +runs .* {re.escape(name)} +1\s*$", everything, re.MULTILINE)
+        one = said(f"status main --url {stage.url}").out
+        assert re.search(rf"^run by +{re.escape(name)}\s*$", one, re.MULTILINE)
+        assert re.search(r"^epoch +1\s*$", one, re.MULTILINE)
+        shown = said(f"status main --json --url {stage.url}").json
+        assert (shown["owner"], shown["epoch"]) == (name, 1)
+
+
+def test_status_says_nothing_of_owners_where_there_can_be_none_other(said: Any) -> None:
+    assert "RUN BY" not in said("status").out
+    assert "run by" not in said("status main").out
+    assert said("status main --json").json["epoch"] is None
 
 
 # Steering

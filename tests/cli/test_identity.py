@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 import scheduler
-from scheduler.cli.launcher import stranger
+from scheduler.cli import identity
+from scheduler.cli.launcher import DISTRIBUTION, stranger
 
 from .command import ROOT, run
 
 
 def test_our_own_package_is_no_stranger() -> None:
     assert stranger(scheduler) is None
+    assert identity.DISTRIBUTION == DISTRIBUTION
 
 
 @pytest.mark.parametrize("is_known", [True, False])
@@ -39,9 +41,8 @@ def test_a_stranger_is_named_in_one_line(tmp_path: Path, is_known: bool) -> None
 
 def test_a_package_that_hides_ours_altogether_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "scheduler.py").write_text("class Scheduler: ...\n")
-    shutil.copy(
-        ROOT / "scheduler" / "cli" / "launcher.py", tmp_path / "margin_scheduler_command.py"
-    )
+    launcher = ROOT / "scheduler" / "cli" / "launcher.py"
+    shutil.copy(launcher, tmp_path / "margin_scheduler_command.py")
     code = "import sys, margin_scheduler_command as it; sys.exit(it.main())"
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from scheduler.cli.client.entries import listed
+from scheduler.cli.client.printing import say
 from scheduler.cli.output import console
 
 from .command import COMMAND, ROOT, environment
@@ -58,3 +60,28 @@ def test_colours_can_be_had_without(monkeypatch: pytest.MonkeyPatch) -> None:
     assert console(no_color=True).no_color
     monkeypatch.setenv("NO_COLOR", "1")
     assert console().no_color
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as far as rich knows
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    key = "k" * 64
+    entry = {
+        "key": key,
+        "state": "CONFIRMED",
+        "account": "main",
+        "kind": "BORROW",
+        "asset": "USDT",
+        "requested": "99999999999.12345678",
+        "amount": "99999999999.12345678",
+        "submitted_at_ms": 1_700_000_000_000,
+        "tran_id": 9_100_000_000_001_549,
+    }
+    say({}, listed([entry]), as_json=False)
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if key in line)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in row
+    for told in ("CONFIRMED", "99999999999.12345678", "9100000000001549", ":20.000+00:00"):
+        assert told in row

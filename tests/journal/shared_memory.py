@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from scheduler.errors import JournalUnavailable
-from scheduler.journal.lanes import Board, LaneRow, Lanes, Peer, Request
+from scheduler.inventory import Pool, Refusal
+from scheduler.journal.lanes import (
+    SHORTAGE_MAX_S,
+    Board,
+    Hint,
+    LaneRow,
+    Lanes,
+    Peer,
+    Request,
+    ToldRefusal,
+)
 from scheduler.journal.memory import MemoryJournal
 from scheduler.journal.protocol import HistoryRow, LaneLost, PastAttempt
 from scheduler.model import Entry, Kind, State
@@ -36,7 +46,8 @@ class Database:
         self.late: list[tuple[str, int, int | None]] = []
         self.stale: list[str] = []
         """Attempts that were put into the air at an epoch that was over: there must be none."""
-        self.listeners: set[Callable[[], None]] = set()
+        self.listeners: set[Callable[[Hint], None]] = set()
+        self.refusals: dict[Pool, tuple[Refusal, float, int, int | None]] = {}
         self.takes: Counter[str] = Counter()
         self._count = 0
 
@@ -189,18 +200,38 @@ class MemoryLanes:
 
         await self._host.call(keep)
 
-    async def notify(self) -> None:
+    async def tell_refusal(self, refusal: Refusal) -> None:
+        def tell() -> None:
+            told = database.next_id()
+            database.refusals[refusal.pool] = (refusal, database.now_s(), told, me)
+
+        database, me = self._database, self._me
+        await self._host.call(tell)
+
+    async def shortages(self) -> Sequence[ToldRefusal]:
+        def shortages() -> list[ToldRefusal]:
+            now_s = database.now_s()
+            return [
+                ToldRefusal(refusal, round((now_s - at_s) * 1000), told, by)
+                for refusal, at_s, told, by in database.refusals.values()
+                if now_s - at_s < SHORTAGE_MAX_S
+            ]
+
+        database = self._database
+        return await self._host.call(shortages)
+
+    async def notify(self, about: Hint = Hint.CHANGE) -> None:
         def notify() -> None:
             for wake in database.listeners:
-                wake()
+                wake(about)
 
         database = self._database
         await self._host.call(notify)
 
-    async def listen(self, wake: Callable[[], None]) -> None:
+    async def listen(self, wake: Callable[[Hint], None]) -> None:
         self._database.listeners.add(wake)
         try:
-            wake()
+            wake(Hint.LANE)
             await asyncio.get_running_loop().create_future()
         finally:
             self._database.listeners.discard(wake)

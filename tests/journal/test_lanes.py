@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import TypeAlias
 
 import pytest
 
 from scheduler.errors import JournalUnavailable
-from scheduler.journal.lanes import SharedJournal
+from scheduler.inventory import Refusal
+from scheduler.journal.lanes import Hint, SharedJournal
 from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.postgres_server import server as server_of
 from scheduler.journal.protocol import LaneLost
@@ -317,14 +319,54 @@ async def test_a_late_answer_is_kept_and_told(hosts: Hosts) -> None:
 
 async def test_hints_are_heard_by_all(hosts: Hosts) -> None:
     one, other = hosts
-    heard = asyncio.Event()
-    listening = asyncio.ensure_future(other.lanes.listen(heard.set))
-    await heard.wait()  # once at the beginning: what came before may have been missed
-    heard.clear()
-    await one.lanes.notify()
-    await heard.wait()
+    heard: asyncio.Queue[Hint] = asyncio.Queue()
+    listening = asyncio.ensure_future(other.lanes.listen(heard.put_nowait))
+    await heard.get()  # once at the beginning: what came before may have been missed
+    for hint in Hint:
+        await one.lanes.notify(hint)
+        assert await heard.get() is hint
     listening.cancel()
     await asyncio.wait([listening])
+
+
+# Shortages
+
+
+def refusal(
+    asset: str = "BTC", *, amount: str = "1.50000000", doubted: str | None = None
+) -> Refusal:
+    return Refusal(
+        pool=(asset, False),
+        amount=Decimal(amount),
+        wait_ms=1_000,
+        doubted=None if doubted is None else Decimal(doubted),
+    )
+
+
+async def test_what_one_was_refused_the_others_can_read(hosts: Hosts) -> None:
+    one, other = hosts
+    await join(one, "one")
+    assert await other.lanes.shortages() == []
+    # Amounts as they are asked for, and none in the form of an exponent.
+    tiny = refusal("ETH", amount="0.00000001", doubted="12")
+    for told in (refusal(), tiny, refusal("X", amount="0")):
+        await one.lanes.tell_refusal(told)
+    found = {each.refusal.pool[0]: each for each in await other.lanes.shortages()}
+    assert found.keys() == {"BTC", "ETH", "X"}
+    assert found["ETH"].refusal == tiny
+    assert {each.by for each in found.values()} == {one.lanes.me}
+    assert all(0 <= each.age_ms < 60_000 for each in found.values())
+
+
+async def test_what_is_told_anew_of_a_pool_replaces_what_was(hosts: Hosts) -> None:
+    one, other = hosts
+    await one.lanes.tell_refusal(refusal())
+    (first,) = await other.lanes.shortages()
+    assert (await other.lanes.shortages())[0].told == first.told
+    await other.lanes.tell_refusal(refusal(amount="1"))
+    (second,) = await one.lanes.shortages()
+    assert second.refusal == refusal(amount="1")
+    assert second.told != first.told
 
 
 # Reading

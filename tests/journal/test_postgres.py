@@ -1,19 +1,29 @@
 """What a PostgreSQL journal does besides what every journal does."""
 
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from scheduler.errors import ConfigurationError, JournalUnavailable
 from scheduler.journal import open_journal
 from scheduler.journal.postgres import PostgresJournal
 from scheduler.journal.postgres_codec import escaped, unescaped
-from scheduler.journal.postgres_schema import STEPS
+from scheduler.journal.postgres_schema import STEPS, migrate
 from scheduler.journal.postgres_server import server as server_of
 from scheduler.journal.protocol import AlreadyInAir, StaleVersion
 
@@ -76,6 +86,12 @@ def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         ("postgresql://me:hunter2@[::1/db", "cannot be read"),
         ("postgresql://me:hunter2@host:port/db", "cannot be read"),
         ("postgresql://me:hunter2@host/db?schema=A-b", "schema must be"),
+        ("postgresql://me:hunter2@host/db?lock_timeout=99", "lock_timeout must be 100 to 5000 mil"),
+        ("postgresql://me:hunter2@host/db?lock_timeout=5001", "lock_timeout must be 100 to 5000"),
+        ("postgresql://me:hunter2@host/db?statement_timeout=-1", "statement_timeout must be 100"),
+        ("postgresql://me:hunter2@host/db?statement_timeout=", "statement_timeout must be 100 to"),
+        ("postgresql://me:hunter2@host/db?synchronous_commit=off", "'synchronous_commit' is no op"),
+        ("postgresql://me@host/db?passwort=hunter2", "'passwort' is no option"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, said: str) -> None:
@@ -90,6 +106,35 @@ def test_a_password_is_in_no_repr() -> None:
     assert "cret" not in repr(found)
     assert "schema" not in found.dsn
     assert found.said(ValueError("with s&cret or s%26cret")) == "with ... or ..."
+    named = server_of("postgresql://host/db?password=hunter2&sslpassword=hunter3")
+    assert "hunter" not in repr(named)
+    assert named.said(ValueError("hunter2, hunter3")) == "..., ..."
+
+
+async def test_a_statement_and_a_lock_take_only_so_long(postgres: PostgresServer) -> None:
+    url = f"{postgres.url()}&statement_timeout=2500&lock_timeout=150"
+    async with opened(url) as journal:
+        shown = [
+            await journal.fetch(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")
+        ]
+        assert [rows[0][0] for rows in shown] == ["2500ms", "150ms"]
+        other = await journal.server.connect()
+        try:
+            async with other.transaction():
+                await other.execute("LOCK TABLE entries")
+                with pytest.raises(JournalUnavailable, match="lock timeout"):
+                    await journal.add(new("a"))
+        finally:
+            await other.close()
+        assert (await journal.add(new("a"))).key == "a"
+
+
+async def test_without_a_word_the_times_are_the_longest(postgres: PostgresServer) -> None:
+    async with opened(postgres.url()) as journal:
+        shown = [
+            await journal.fetch(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")
+        ]
+        assert [rows[0][0] for rows in shown] == ["10s", "5s"]
 
 
 async def test_a_wrong_password_is_refused_without_it(postgres: PostgresServer) -> None:
@@ -111,12 +156,98 @@ async def test_a_server_that_does_not_speak_tls_is_not_spoken_to_without(
         await PostgresJournal(f"{postgres.url()}&sslmode=require").open()
 
 
+def _signed(folder: Path, name: str, ip: str) -> tuple[Path, ssl.SSLContext]:
+    """A certificate that is its own authority, for an address, and a server that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now, address = datetime.now(UTC), x509.IPAddress(ip_address(ip))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    shown, secret = folder / f"{name}.pem", folder / f"{name}.key"
+    shown.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown, secret)
+    return shown, context
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted", "mode", "refusal"),
+    [
+        ("right", "right", "verify-full", None),
+        ("right", "right", "verify-ca", None),
+        ("right", "", "require", None),
+        ("right", "wrong", "verify-full", "certificate verify failed"),
+        ("right", "wrong", "verify-ca", "certificate verify failed"),
+        ("elsewhere", "elsewhere", "verify-full", "IP address mismatch"),
+        ("elsewhere", "elsewhere", "verify-ca", None),
+        ("right", "none", "verify-full", "sslrootcert: .*none.pem cannot be read"),
+    ],
+)
+async def test_the_url_says_what_the_server_has_to_prove(
+    postgres: PostgresServer,
+    tmp_path: Path,
+    shown: str,
+    trusted: str,
+    mode: str,
+    refusal: str | None,
+) -> None:
+    addresses = {"right": "127.0.0.1", "wrong": "127.0.0.1", "elsewhere": "127.0.0.2"}
+    contexts = {name: _signed(tmp_path, name, ip)[1] for name, ip in addresses.items()}
+    url = postgres.url()
+    async with proxy(urlsplit(url).port or 5432) as network:
+        network.tls = contexts[shown]
+        url = f"{postgres.through(url, network.port)}&sslmode={mode}"
+        if trusted:
+            url += f"&sslrootcert={tmp_path}/{trusted}.pem"
+        if refusal is None:
+            async with opened(url) as journal:
+                connection = await journal._ready()
+                assert connection._transport.get_extra_info("ssl_object") is not None
+                assert (await journal.add(new("a"))).key == "a"
+        else:
+            with pytest.raises((ConfigurationError, JournalUnavailable), match=refusal) as caught:
+                await PostgresJournal(url).open()
+            assert PASSWORD not in str(caught.value)
+
+
 async def test_a_newer_schema_is_refused(postgres: PostgresServer) -> None:
     url = postgres.url()
     async with opened(url) as journal:
         await journal.fetch("UPDATE journal_version SET version = version + 1 RETURNING version")
     with pytest.raises(ConfigurationError, match=rf"version {len(STEPS) + 1} is newer"):
         await PostgresJournal(url).open()
+
+
+@pytest.mark.parametrize("version", range(1, len(STEPS)))
+async def test_an_older_schema_is_taken_along_with_what_it_holds(
+    postgres: PostgresServer, version: int
+) -> None:
+    url = postgres.url()
+    server = server_of(url)
+    connection = await server.connect()
+    await migrate(connection, server.schema, server.where, STEPS[:version])
+    row = "('k', 'main', 'BORROW', 'USDT', '100', 'normal', 0, 0, 1, 2)"
+    columns = "key, account, kind, asset, requested, priority, at_most, precheck"
+    await connection.execute(
+        f"INSERT INTO entries ({columns}, submitted_at_ms, deadline_ms) VALUES {row}"
+    )
+    await connection.close()
+    async with opened(url) as journal:
+        (kept,) = await journal.unfinished()
+        assert (kept.key, kept.requested) == ("k", "100")
+        assert await journal.lanes.shortages() == []
+        assert (await journal.fetch("SELECT version FROM journal_version"))[0][0] == len(STEPS)
 
 
 async def test_another_programs_schema_is_refused(postgres: PostgresServer) -> None:
@@ -142,9 +273,12 @@ async def test_many_that_come_at_once_make_the_tables_once(postgres: PostgresSer
 async def test_a_commit_is_durable_whatever_the_server_does_by_default(
     postgres: PostgresServer,
 ) -> None:
-    async with opened(f"{postgres.url()}&synchronous_commit=off") as journal:
-        connection = await journal._ready()
-        assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    journal = PostgresJournal(postgres.url())
+    journal.server = replace(journal.server, settings={"synchronous_commit": "off"})
+    await journal.open()
+    connection = await journal._ready()
+    assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    await journal.aclose()
 
 
 @pytest.mark.parametrize("words", ["", "plain", "a\\b", "\0", "\\0", "\\\\0\0", "\\\n"])

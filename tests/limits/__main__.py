@@ -22,6 +22,7 @@ from .minute import (
     evenly,
     on_the_minute,
     restarted,
+    scattered,
     thrice_a_minute,
     urgent,
 )
@@ -108,23 +109,27 @@ SPENDINGS = {
     "evenly": evenly,
     "24 a minute at once": on_the_minute,
     "8 at once each 20 s": thrice_a_minute,
+    "24 scattered": scattered,
     "24 at any moment": at_any_moment,
 }
+DRAWN = ("24 scattered", "24 at any moment")
+SEEDS = range(2)
 
 
 def _others(minutes: float) -> Table:
     runs: list[Run] = [
-        partial(_run_beside, minutes, name, window, told_how_long, headers)
+        partial(_run_beside, minutes, name, window, told_how_long, headers, seed)
         for name, window, told_how_long, headers in product(
             SPENDINGS, WINDOWS, (True, False), (True, False)
         )
+        for seed in (SEEDS if name in DRAWN else SEEDS[:1])
     ]
-    head = ("the other's 20 %", "window", "Retry-After", "headers", *_FIGURES)
+    head = ("the other's 20 %", "seed", "window", "Retry-After", "headers", *_FIGURES)
     return Table(f"Beside another program, {minutes:g} min, of what it leaves", head, runs)
 
 
 def _run_beside(
-    minutes: float, name: str, window: str, told_how_long: bool, headers: bool
+    minutes: float, name: str, window: str, told_how_long: bool, headers: bool, seed: int
 ) -> list[Cells]:
     figures = busy(
         minutes,
@@ -132,8 +137,9 @@ def _run_beside(
         window=window,
         retry_after=told_how_long,
         headers_on_refusals=headers,
+        seed=seed,
     )
-    return [(name, window, _yes(told_how_long), _yes(headers), *_figures(figures))]
+    return [(name, seed, window, _yes(told_how_long), _yes(headers), *_figures(figures))]
 
 
 def _reserve(minutes: float) -> Table:

@@ -128,12 +128,24 @@ async def thrice_a_minute(sim: Simulator) -> AsyncIterator[float]:
 
 async def at_any_moment(sim: Simulator) -> AsyncIterator[float]:
     """All of a minute's requests at once, somewhere in each minute."""
-    draw = random.Random("others")
+    draw = random.Random(f"others {sim.options.seed}")
     while True:
         at_s = draw.uniform(0, MINUTE_S - 1)
         yield at_s
         sim.spend_weight(MAIN, OTHERS_WEIGHT)
         yield MINUTE_S - at_s
+
+
+async def scattered(sim: Simulator) -> AsyncIterator[float]:
+    """A minute's requests one by one, each somewhere in the minute."""
+    draw = random.Random(f"others {sim.options.seed}")
+    while True:
+        passed_s = 0.0
+        for at_s in sorted(draw.uniform(0, MINUTE_S) for _ in range(OTHERS_WEIGHT // REQUEST)):
+            yield at_s - passed_s
+            sim.spend_weight(MAIN, REQUEST)
+            passed_s = at_s
+        yield MINUTE_S - passed_s
 
 
 async def _spend(sim: Simulator, spending: Spending) -> None:

@@ -1,5 +1,6 @@
 """One submission and what the exchange says to it: what its caller sees, and what that costs."""
 
+import asyncio
 from dataclasses import dataclass
 
 from scheduler import AccountStopped, NotConfirmed, State
@@ -68,6 +69,7 @@ async def _told(world: World, kind: str, amount: str, send_within: float) -> Out
         entry, raised = error.entry, type(error).__name__
     took_s = world.now_s() - began_s
     arrived = [a for a in sim.ledger.arrivals if a.account == MAIN]
+    await asyncio.sleep(0.1)  # an alarm may come a moment after its caller was told
     return Outcome(
         state=entry.state,
         raised=raised,

@@ -155,6 +155,8 @@ async def test_nesting_that_is_well_formed_is_only_a_wrong_type(asker: Asker) ->
     [
         b'{"key":"k1","key":"k2"}',
         b'{"key":"k1","\\u006bey":"k1"}',
+        b'{"key" : "k1" , "key" : "k2"}',
+        b'{"key":"a:b","key":"c:d"}',
         b'{"asset":{"key":1,"key":2}}',
         orjson.dumps(borrow())[:-1] + b',"amount":"1"}',
     ],

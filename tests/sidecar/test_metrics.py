@@ -10,7 +10,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from scheduler import Entry, JournalUnavailable, Scheduler, SchedulerError, State
+from scheduler.journal.lanes import Peer
 from scheduler.journal.memory import MemoryJournal
+from scheduler.lanes import TICK_S
 from scheduler.model import Alarm, Answer, Kind, Outcome, revised
 from scheduler.sidecar.metrics import Metrics
 from scheduler.simulator import Simulator
@@ -18,6 +20,7 @@ from scheduler.status import Overview
 from scheduler.watch import Observer, Watchers
 
 from ..build import NOW_MS, attempt, entry
+from ..journal.shared_memory import Database, HostJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +79,9 @@ class Read:
         return {sample.labels[label]: sample.value for sample in named}
 
 
+ACCOUNT = "/sapi/v1/margin/account"
+
+
 @asynccontextmanager
 async def measured(
     sim: Simulator, names: tuple[str, ...] = ("main",), **options: Any
@@ -98,6 +104,63 @@ async def test_every_promised_metric_is_there_with_its_labels_and_no_other() -> 
         await scheduler.submit("main", "BORROW", "USDT", "1")
         await anyio.sleep(5)  # until the record of the borrow was looked for
         assert Read(metrics).labels == PROMISED
+
+
+SHARED = {
+    "schedulers": set(),
+    "lane_owner": {"account", "owner"},
+    "lane_epoch": {"account"},
+    "lane_takeovers_total": {"account", "cause"},
+}
+"""What there is besides where several schedulers share a journal."""
+
+
+async def test_where_a_journal_is_shared_there_are_its_lanes_too() -> None:
+    journal = HostJournal(Database())
+    async with Simulator(port=None) as sim, measured(sim, journal=journal) as (_, metrics):
+        await anyio.sleep(5)
+        found = Read(metrics).labels
+        assert {name: labels for name, labels in found.items() if name in SHARED} == SHARED
+        assert found.keys() <= PROMISED.keys() | SHARED.keys()
+
+
+def lane(read: Read, account: str = "main") -> dict[str, float]:
+    owners = ("here", "elsewhere", "nobody")
+    return {owner: read("lane_owner", account=account, owner=owner) for owner in owners}
+
+
+async def test_an_account_that_is_taken_over_is_seen_to_be() -> None:
+    database = Database()
+    async with (
+        Simulator(port=None) as sim,
+        measured(sim, journal=HostJournal(database)) as (
+            _,
+            metrics,
+        ),
+    ):
+        await anyio.sleep(2 * TICK_S)
+        first = Read(metrics)
+        assert lane(first) == {"here": 1, "elsewhere": 0, "nobody": 0}
+        assert first("lane_epoch", account="main") == 1
+        assert first("schedulers") == 1
+        assert first("lane_takeovers_total", account="main", cause="free") == 1
+        # As if this process had been frozen, and another were the owner by now.
+        other = Peer(99, "other", frozenset({"main"}), frozenset())
+        database.peers[99] = (other, database.now_s() + 10)
+        database.names[99] = "other"
+        database.lanes["main"] = (99, 2)
+        await anyio.sleep(2 * TICK_S)
+        second = Read(metrics)
+        assert lane(second) == {"here": 0, "elsewhere": 1, "nobody": 0}
+        assert second("lane_epoch", account="main") == 2
+        assert second("schedulers") == 2
+        assert second("lane_takeovers_total", account="main", cause="lost") == 0
+        await anyio.sleep(10 + 2 * TICK_S)  # its lease runs out
+        third = Read(metrics)
+        assert lane(third) == {"here": 1, "elsewhere": 0, "nobody": 0}
+        assert third("lane_epoch", account="main") == 3
+        assert third("lane_takeovers_total", account="main", cause="lost") == 1
+        assert third("lane_takeovers_total", account="main", cause="free") == 1
 
 
 async def test_a_confirmed_borrow_is_counted_through_its_states() -> None:
@@ -146,7 +209,11 @@ async def test_an_attempt_before_the_look_that_settled_it_is_counted_once() -> N
         sim.set_debt("main", "USDT", "10")
         sim.fail_next(-3015)
         entry = await scheduler.submit("main", "REPAY", "USDT", "all")
-        sim.fail_next("lost_before", path="GET /sapi/v1/margin/account")
+        for _ in range(1_000):  # until the first look was taken
+            if any(arrival.path == ACCOUNT for arrival in sim.ledger.arrivals):
+                break
+            await anyio.sleep(0.0001)
+        sim.fail_next("lost_before", path=f"GET {ACCOUNT}")  # the look after the refusal
         await anyio.sleep(0.3)
         sim.set_debt("main", "USDT", "0")
         ended = await scheduler.wait(entry.key)

@@ -143,6 +143,8 @@ async def test_whoever_waits_or_follows_is_let_go_when_it_drains() -> None:
             while not at.sidecar._api._waits:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             at.sidecar.drain()
+            await asyncio.sleep(0)
+            at.sidecar.drain()  # again, while they are being let go
             async with asyncio.timeout(30):  # half of what it asked for
                 answer = await asked
             assert (answer.status, answer.json["state"]) == (202, "QUEUED")

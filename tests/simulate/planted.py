@@ -213,7 +213,7 @@ DEFECTS = (
         broken="""late = lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)
             self._flights.start(late, name="late")""",
         by="http",
-        seed=66,
+        seed=104,
     ),
     Defect(
         name="the fence is half a second short",
@@ -354,8 +354,8 @@ DEFECTS = (
     Defect(
         name="weight is charged from the send",
         file="ledger.py",
-        sound="self._expire_at(charge, now_ms + MINUTE_MS + MARGIN_MS)",
-        broken="self._expire_at(charge, now_ms + MINUTE_MS - 2_000)",
+        sound="until_ms = now_ms + MINUTE_MS + MARGIN_MS",
+        broken="until_ms = now_ms + MINUTE_MS - 2_000",
         by="tests/limits/test_minute.py::test_alone_it_uses_nearly_everything_and_is_never_refused",
         seed=0,
     ),
@@ -380,8 +380,49 @@ DEFECTS = (
         file="budget.py",
         sound="used = answer.used_weight",
         broken="used = None",
-        by="tests/limits/test_minute.py::"
-        "test_beside_another_program_it_uses_nearly_all_that_is_left[evenly-told how long-rolling]",
+        by="tests/test_budget.py::test_a_replys_header_tells_of_others",
+        seed=0,
+    ),
+    Defect(
+        name="no room is left to others after a refusal",
+        file="others.py",
+        sound="if now_ms >= self._careful_until_ms:",
+        broken="if True:",
+        by="tests/test_others.py::"
+        "test_for_a_minute_after_a_refusal_there_is_room_for_what_came_at_once",
+        seed=0,
+    ),
+    Defect(
+        name="what is usual of others is not left to them",
+        file="others.py",
+        sound="return max(habits.step, habits.usual - known)",
+        broken="return 0",
+        by="tests/test_others.py::"
+        "test_what_is_usual_of_them_is_left_to_them_even_before_they_spend_it",
+        seed=0,
+    ),
+    Defect(
+        name="what is free in any minute is free in a fixed one",
+        file="ledger.py",
+        sound="known = max(0, known + counted - own)",
+        broken="known = max(0, known)",
+        by="tests/test_ledger.py::test_where_it_is_fixed_nothing_is_free_before_the_minute_ends",
+        seed=0,
+    ),
+    Defect(
+        name="what is urgent waits for what others may spend",
+        file="ledger.py",
+        sound="return self._until_next_change(now_ms), 0",
+        broken="return self._until_next_change(now_ms), self._until_next_change(now_ms)",
+        by="tests/test_ledger.py::test_what_is_urgent_does_not_wait_for_what_others_may_spend",
+        seed=0,
+    ),
+    Defect(
+        name="a fixed window is not recognized",
+        file="window.py",
+        sound="self._votes, self.minute = 0, Minute.FIXED",
+        broken="self._votes = 0",
+        by="tests/test_window.py::test_a_fixed_window_is_recognized_as_its_minute_begins",
         seed=0,
     ),
     Defect(

@@ -276,8 +276,8 @@ _JOURNALS: dict[str | None, type[HostJournal]] = {
     "lease by the local clock": TrustsItsLease,
 }
 DEFECTS = {
-    "stamp at the socket": 48,
-    "epoch checked outside the transaction": 58,
+    "stamp at the socket": 16,
+    "epoch checked outside the transaction": 39,
     "lease by the local clock": 0,
 }
 """Each with the first seed that finds it."""

@@ -1,7 +1,8 @@
 """ccxt's raw call, as it comes: its limiter on."""
 
 import asyncio
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import ccxt.async_support as ccxt
@@ -9,43 +10,37 @@ import ccxt.async_support as ccxt
 from ..told import UNKNOWN, Told, answered, refused
 from ..venue import Venue
 from ..work import Ask
+from . import Borrow
 
 REAL = "https://api.binance.com"
 
 
-async def run_ccxt(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
-    await _run(venue, asks, told, {})
+def ready_ccxt(venue: Venue) -> AbstractAsyncContextManager[Borrow]:
+    return _ready(venue, {})
 
 
-async def run_ccxt_retries(
-    venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]
-) -> None:
-    await _run(venue, asks, told, {"maxRetriesOnFailure": 3})
+def ready_ccxt_retries(venue: Venue) -> AbstractAsyncContextManager[Borrow]:
+    return _ready(venue, {"maxRetriesOnFailure": 3})
 
 
-async def _run(
-    venue: Venue,
-    asks: Sequence[Ask],
-    told: MutableSequence[Told | None],
-    options: dict[str, Any],
-) -> None:
+@asynccontextmanager
+async def _ready(venue: Venue, options: dict[str, Any]) -> AsyncIterator[Borrow]:
     clients = {name: _client(venue, name, options) for name in venue.accounts}
 
-    async def borrow(number: int) -> None:
-        ask = asks[number]
+    async def borrow(ask: Ask) -> Told:
         call = {"asset": ask.asset, "isIsolated": "FALSE", "amount": ask.amount, "type": "BORROW"}
         client = clients[ask.account]
         try:
-            told[number] = answered(await client.sapiPostMarginBorrowRepay(call))
+            return answered(await client.sapiPostMarginBorrowRepay(call))
         except ccxt.ExchangeError as error:
-            told[number] = refused(_code(client, error))
+            return refused(_code(client, error))
         except ccxt.RateLimitExceeded:
-            told[number] = refused(-1003)
+            return refused(-1003)
         except ccxt.NetworkError:
-            told[number] = UNKNOWN
+            return UNKNOWN
 
     try:
-        await asyncio.gather(*(borrow(number) for number in range(len(asks))))
+        yield borrow
     finally:
         await asyncio.gather(*(client.close() for client in clients.values()))
 

@@ -1,8 +1,9 @@
 """The exchange's own SDK, as it comes: synchronous, so a thread a call."""
 
 import asyncio
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 from binance_common.errors import (
     BadRequestError,
@@ -18,11 +19,13 @@ from binance_sdk_margin_trading.margin_trading import (
 from ..told import UNKNOWN, Told, confirmed, refused
 from ..venue import Venue
 from ..work import Ask
+from . import Borrow
 
 THREADS_MAX = 100
 
 
-async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
+@asynccontextmanager
+async def ready(venue: Venue) -> AsyncIterator[Borrow]:
     clients = {
         name: MarginTrading(
             config_rest_api=ConfigurationRestAPI(
@@ -32,21 +35,23 @@ async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | No
         for name, keys in venue.accounts.items()
     }
 
-    def borrow(number: int) -> None:
-        ask = asks[number]
+    def ask_for(ask: Ask) -> Told:
         try:
             response = clients[ask.account].margin_account_borrow_repay(
                 asset=ask.asset, is_isolated="FALSE", amount=ask.amount, type="BORROW"
             )
-            told[number] = confirmed(response.data().tran_id)
+            return confirmed(response.data().tran_id)
         except (BadRequestError, ClientError) as error:
-            told[number] = refused(error.status_code)  # it is the code, for all its name
+            return refused(error.status_code)  # it is the code, for all its name
         except (TooManyRequestsError, RateLimitBanError):
-            told[number] = refused(-1003)
+            return refused(-1003)
         except Exception:  # it lets through what the libraries under it raise
-            told[number] = UNKNOWN
+            return UNKNOWN
 
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(THREADS_MAX) as threads:
-        calls = (loop.run_in_executor(threads, borrow, number) for number in range(len(asks)))
-        await asyncio.gather(*calls)
+
+        async def borrow(ask: Ask) -> Told:
+            return await loop.run_in_executor(threads, ask_for, ask)
+
+        yield borrow

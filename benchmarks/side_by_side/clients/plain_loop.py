@@ -2,27 +2,26 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 
-from ..told import UNKNOWN, Told, answered
+from ..told import Told
 from ..venue import Venue
 from ..work import Ask
-from .signed_post import signed_post
+from . import Borrow
+from .signed_post import borrowed
 
 
-async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
-    lanes: dict[str, list[int]] = defaultdict(list)
-    for number, ask in enumerate(asks):
-        lanes[ask.account].append(number)
+@asynccontextmanager
+async def ready(venue: Venue) -> AsyncIterator[Borrow]:
+    # A lock wakes its waiters in order, so that this is a loop over each account's borrows.
+    locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def lane(numbers: list[int]) -> None:
-        for number in numbers:
-            try:
-                told[number] = answered(await signed_post(session, venue, asks[number]))
-            except (aiohttp.ClientError, TimeoutError, ValueError):
-                told[number] = UNKNOWN
+    async def borrow(ask: Ask) -> Told:
+        async with locks[ask.account]:
+            return await borrowed(session, venue, ask)
 
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(lane(numbers) for numbers in lanes.values()))
+        yield borrow

@@ -1,29 +1,27 @@
 """pyrate-limiter with both of the page's rates, 10 a second and 120 a minute, an account."""
 
-import asyncio
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from pyrate_limiter import Duration, InMemoryBucket, Limiter, Rate
 
-from ..told import UNKNOWN, Told, answered
+from ..told import Told
 from ..venue import Venue
 from ..work import Ask
-from .signed_post import signed_post
+from . import Borrow
+from .signed_post import borrowed
 
 RATES = [Rate(1, 100), Rate(120, Duration.MINUTE)]
 
 
-async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
+@asynccontextmanager
+async def ready(venue: Venue) -> AsyncIterator[Borrow]:
     limiters = {account: Limiter(InMemoryBucket(RATES)) for account in venue.accounts}
 
-    async def borrow(number: int) -> None:
-        ask = asks[number]
+    async def borrow(ask: Ask) -> Told:
         await limiters[ask.account].try_acquire_async(ask.account)
-        try:
-            told[number] = answered(await signed_post(session, venue, ask))
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            told[number] = UNKNOWN
+        return await borrowed(session, venue, ask)
 
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(borrow(number) for number in range(len(asks))))
+        yield borrow

@@ -1,7 +1,8 @@
 """python-binance's asynchronous client, as it comes."""
 
 import asyncio
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from binance import AsyncClient
@@ -13,28 +14,30 @@ from binance.exceptions import (
 from ..told import UNKNOWN, Told, answered, refused
 from ..venue import Venue
 from ..work import Ask
+from . import Borrow
 
 
-async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
+@asynccontextmanager
+async def ready(venue: Venue) -> AsyncIterator[Borrow]:
     clients = {}
     for name, keys in venue.accounts.items():
         client = AsyncClient(keys.api_key, keys.secret)
         client.MARGIN_API_URL = f"{venue.base_url}/sapi"
         clients[name] = client
 
-    async def borrow(number: int) -> None:
-        ask = asks[number]
+    async def borrow(ask: Ask) -> Told:
         try:
-            answer = await clients[ask.account].margin_borrow_repay(
-                asset=ask.asset, isIsolated="FALSE", amount=ask.amount, type="BORROW"
+            return answered(
+                await clients[ask.account].margin_borrow_repay(
+                    asset=ask.asset, isIsolated="FALSE", amount=ask.amount, type="BORROW"
+                )
             )
-            told[number] = answered(answer)
         except BinanceAPIException as error:
-            told[number] = refused(error.code)
+            return refused(error.code)
         except (BinanceRequestException, aiohttp.ClientError, TimeoutError):
-            told[number] = UNKNOWN
+            return UNKNOWN
 
     try:
-        await asyncio.gather(*(borrow(number) for number in range(len(asks))))
+        yield borrow
     finally:
         await asyncio.gather(*(client.close_connection() for client in clients.values()))

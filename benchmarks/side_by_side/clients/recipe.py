@@ -2,30 +2,30 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiolimiter import AsyncLimiter
 
-from ..told import UNKNOWN, Told, answered
+from ..told import Told
 from ..venue import Venue
 from ..work import Ask
-from .signed_post import signed_post
+from . import Borrow
+from .signed_post import borrowed
 
 
-async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
+@asynccontextmanager
+async def ready(venue: Venue) -> AsyncIterator[Borrow]:
     locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     limiters: dict[str, AsyncLimiter] = defaultdict(lambda: AsyncLimiter(180_000, 60))
 
-    async def borrow(number: int) -> None:
-        ask = asks[number]
+    async def borrow(ask: Ask) -> Told:
         async with locks[ask.account]:
             await limiters[ask.account].acquire(1500)
-            try:
-                told[number] = answered(await signed_post(session, venue, ask))
-            except (aiohttp.ClientError, TimeoutError, ValueError):
-                told[number] = UNKNOWN
+            told = await borrowed(session, venue, ask)
             await asyncio.sleep(0.1)
+            return told
 
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(borrow(number) for number in range(len(asks))))
+        yield borrow

@@ -1,9 +1,8 @@
 """This scheduler as a sidecar, from a program that only speaks HTTP."""
 
-import asyncio
-from collections.abc import Iterator, MutableSequence, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import aiohttp
@@ -14,15 +13,15 @@ from benchmarks.sidecar.stand import stand
 from ..told import UNKNOWN, Told, confirmed, refused
 from ..venue import Venue
 from ..work import Ask
+from . import Borrow
 
 TOKEN = "a token for this run only"
 WAIT_S = 60
 NOT_EXECUTED = {"REJECTED", "NOT_EXECUTED", "EXPIRED", "CANCELLED"}
 
 
-@contextmanager
-def prepared(venue: Venue) -> Iterator[Venue]:
-    """The sidecar runs before anything is asked of it."""
+@asynccontextmanager
+async def ready(venue: Venue) -> AsyncIterator[Borrow]:
     order = {
         "base_url": venue.base_url,
         "accounts": {
@@ -33,20 +32,18 @@ def prepared(venue: Venue) -> Iterator[Venue]:
         "token": TOKEN,
         "is_lifted": False,
     }
-    with stand("sidecar", **order) as base_url:
-        yield replace(venue, base_url=base_url)
-
-
-async def run(venue: Venue, asks: Sequence[Ask], told: MutableSequence[Told | None]) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        url = f"{venue.base_url}/v1/submissions"
+    numbers = count()
+    with stand("sidecar", **order) as running:
+        # aiohttp's 100 connections: asking with ?wait= keeps one until the outcome is known, and a
+        # sidecar takes only so many that wait.
+        async with aiohttp.ClientSession(headers=headers) as session:
+            url = f"{running.url}/v1/submissions"
 
-        async def borrow(number: int) -> None:
-            told[number] = _told(await _outcome(session, url, number, asks[number]))
+            async def borrow(ask: Ask) -> Told:
+                return _told(await _outcome(session, url, next(numbers), ask))
 
-        await asyncio.gather(*(borrow(number) for number in range(len(asks))))
+            yield borrow
 
 
 async def _outcome(

@@ -8,8 +8,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from ..told import UNKNOWN, Told, answered
 from ..venue import Venue
 from ..work import Ask
+
+LOST = (aiohttp.ClientError, TimeoutError, ValueError)
+"""What `signed_post` raises where it is not known whether it happened."""
 
 
 async def signed_post(session: aiohttp.ClientSession, venue: Venue, ask: Ask) -> Any:
@@ -34,3 +38,11 @@ async def signed_post(session: aiohttp.ClientSession, venue: Venue, ask: Ask) ->
         },
     ) as response:
         return await response.json()
+
+
+async def borrowed(session: aiohttp.ClientSession, venue: Venue, ask: Ask) -> Told:
+    """What a caller makes of one signed post."""
+    try:
+        return answered(await signed_post(session, venue, ask))
+    except LOST:
+        return UNKNOWN

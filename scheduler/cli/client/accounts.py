@@ -18,6 +18,10 @@ def listed(accounts: list[Json]) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("URGENT", "NORMAL", "IN AIR", "UNDECIDED", "USED", "FOREIGN", "LEFT"):
         table.add_column(heading, justify="right", no_wrap=True)
+    is_shared = any(account["epoch"] is not None for account in accounts)
+    if is_shared:
+        table.add_column("RUN BY", no_wrap=True)
+        table.add_column("EPOCH", justify="right", no_wrap=True)
     table.add_column("HELD FOR", no_wrap=True)
     for account in accounts:
         queued, weight = account["queued"], account["weight"]
@@ -29,6 +33,7 @@ def listed(accounts: list[Json]) -> Table:
             text(len(account["in_air"])),
             text(account["undecided_count"]),
             *(text(weight[part]) for part in ("used", "foreign", "left")),
+            *((_owner(account), text(account["epoch"])) if is_shared else ()),
             text(", ".join(_hold(hold) for hold in account["holds"])),
         )
     return table
@@ -50,10 +55,12 @@ def shown(account: Json) -> list[RenderableType]:
 
 def _standing(account: Json) -> list[tuple[str, object]]:
     queued, weight, first = account["queued"], account["weight"], account["next_start"]
+    is_shared = account["epoch"] is not None
     return [
         ("account", account["account"]),
         ("state", _state(account)),
         ("stopped for", account["stopped"]),
+        *((("run by", _owner(account)), ("epoch", account["epoch"])) if is_shared else ()),
         ("waiting", f"{queued['urgent']} urgent, {queued['normal']} normal"),
         ("oldest since", moment(queued["oldest_submitted_at_ms"])),
         ("next start", moment(first["starts_at_ms"])),
@@ -76,6 +83,11 @@ def _state(account: Json) -> Text:
     if account["is_paused"]:
         return Text("paused", style="yellow")
     return Text("held", style="yellow") if account["holds"] else Text("runs", style="green")
+
+
+def _owner(account: Json) -> Text:
+    owner = account["owner"]
+    return Text("nobody", style="yellow") if owner is None else text(owner)
 
 
 def _hold(hold: Json) -> str:

@@ -2,6 +2,7 @@
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
+from rich.table import Table
 
 from ..output import console, say_json
 from .connection import Json
@@ -25,4 +26,8 @@ def say(answer: Json, *shown: RenderableType, as_json: bool) -> None:
 def _least(people: Console, part: RenderableType) -> int:
     """What it takes so that no key is cut off: terminals wrap, and what is cut is gone."""
     unbounded = people.options.update(max_width=WIDE)
+    if isinstance(part, Table):
+        for column in (column for column in part.columns if column.no_wrap):
+            cells = (column.header, *column.cells)
+            column.min_width = max(Measurement.get(people, unbounded, c).maximum for c in cells)
     return Measurement.get(people, unbounded, part).minimum

@@ -27,7 +27,7 @@ from ...model import Entry, State
 from ...scheduler import Scheduler
 from .adoption import Orphan, Orphanage, Wish
 from .outcomes import is_void
-from .recovery import left_behind, new_key
+from .recovery import left_behind, new_keys
 from .stay import Request, Stay
 
 LANDING_MAX_S = 1.5
@@ -56,9 +56,11 @@ class Desk:
         self._found_unfinished = scheduler.take_found_unfinished()
         self._holders: Counter[str] = Counter()
         self._orders = count()
+        self._keys = new_keys()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._taking_back: list[asyncio.Task[Any]] = []
         self._recovery: asyncio.Task[None] | None = None
+        self._is_recovered = False
         self.is_draining = False
 
     # A client's stay
@@ -87,7 +89,7 @@ class Desk:
             entry = await self._taken_over(stay, orphan)
             if entry is not None:
                 return entry
-        await self._place(stay, new_key())
+        await self._place(stay, next(self._keys))
         return await self._followed(stay)
 
     async def _taken_over(self, stay: Stay, orphan: Orphan) -> Entry | None:
@@ -245,6 +247,8 @@ class Desk:
     async def recover(self, clients: frozenset[str]) -> None:
         """Once: whatever an earlier process left unfinished has lost its client. Raises
         JournalUnavailable, and may then be called again."""
+        if self._is_recovered:
+            return
         if self._recovery is None:
             self._recovery = self._start(self._recover(clients))
         recovery = self._recovery
@@ -259,6 +263,7 @@ class Desk:
         for entry, wish in await left_behind(self._scheduler, clients, self._found_unfinished):
             self._leave(entry.key, wish, next(self._orders))
         self._found_unfinished = ()
+        self._is_recovered = True
 
     def drain(self) -> None:
         """Take nothing new; what has not been sent is taken back now, and its client told."""

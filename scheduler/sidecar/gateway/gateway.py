@@ -59,7 +59,8 @@ class Gateway:
 
     def routes(self) -> list[web.RouteDef]:
         """Everything under /sapi and /api."""
-        return [web.route("*", f"/{top}{{rest:.*}}", self._handle) for top in ("sapi", "api")]
+        everything = [web.route("*", f"/{top}{{rest:.*}}", self._handle) for top in ("sapi", "api")]
+        return [web.route(*_BORROW_REPAY, self._handle), *everything]
 
     async def start(self) -> None:
         """Take back what an earlier process left queued for clients that are gone. The first
@@ -91,7 +92,7 @@ class Gateway:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await request.read(),
         )
-        response = web.Response()
+        response: web.Response | None = None
 
         async def deliver(reply: Reply) -> None:
             nonlocal response
@@ -103,7 +104,7 @@ class Gateway:
             await self.answer(call, deliver)
         except ConnectionError:
             _log.debug("a client left before its answer")
-        return response
+        return web.Response() if response is None else response
 
     async def answer(self, call: HttpRequest, deliver: Deliver) -> None:
         """Answer one call; header names are in lower case. Cancelling it means: the client left."""

@@ -2,8 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import count
 
 from ...model import ALL, MAX, Entry, State
 from ...scheduler import Scheduler
@@ -16,9 +17,11 @@ UNFINISHED = (State.QUEUED, State.SENT, State.ACCEPTED, State.UNKNOWN, State.UNR
 _MADE_HERE = re.compile(r"(?P<client>.+):gw-[0-9a-f]{24}", re.ASCII)
 
 
-def new_key() -> str:
-    """A key for a request without one; it tells in the journal that the gateway made it."""
-    return f"gw-{secrets.token_hex(12)}"
+def new_keys() -> Iterator[str]:
+    """Keys for requests without one; they tell in the journal that the gateway made them. Chance is
+    asked for once: nobody else draws these 64 bits, and asking for each request is dear."""
+    ours = secrets.token_hex(8)
+    return (f"gw-{ours}{number:08x}" for number in count())
 
 
 async def left_behind(
