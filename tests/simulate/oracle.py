@@ -202,17 +202,20 @@ def _answers(story: Story) -> Iterator[str]:
 
 
 def _order(story: Story) -> Iterator[str]:
-    first_sent: dict[str, int] = {}
+    """First in, first out. A submission whose caller left before it was acknowledged is in from
+    when it was known to be kept."""
+    began_s: dict[str, float] = {}
     rows: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
-    for place, change in enumerate(story.changes):
+    for change in story.changes:
         entry = change.entry
-        if entry.state is State.SENT and entry.key not in first_sent:
-            first_sent[entry.key] = place
+        if entry.state is State.SENT and entry.key not in began_s:
+            began_s[entry.key] = change.began_s
             row = (entry.account, entry.asset, entry.symbol, entry.kind, entry.priority)
             rows[row].append(entry)
     for entries in rows.values():
         for earlier, later in pairwise(entries):
-            if earlier.seq > later.seq:
+            was_in = story.durable_s.get(later.key, 0.0) < began_s[earlier.key]
+            if earlier.seq > later.seq and was_in:
                 yield f"{later.key} was submitted before {earlier.key} and sent after it"
 
 
