@@ -16,6 +16,8 @@ GAP_MS = 100
 LIMIT = 180_000
 RECV_WINDOW_MS = 5_000
 PROCESSING_MAX_MS = 10_000
+TAKEN_UP_WITHIN_S = 0.15
+"""Two writes or reads of the journal."""
 DECIDED_WITHIN_S = 600.0
 """Waits double up to five minutes, and one more may follow."""
 DECIDED_AFTER_BAN_S = 1_800.0
@@ -202,17 +204,21 @@ def _answers(story: Story) -> Iterator[str]:
 
 
 def _order(story: Story) -> Iterator[str]:
-    first_sent: dict[str, int] = {}
+    """First in, first out. A submission whose caller left before it was acknowledged is read back
+    from the journal, and is in from then on."""
+    began_s: dict[str, float] = {}
     rows: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
-    for place, change in enumerate(story.changes):
+    for change in story.changes:
         entry = change.entry
-        if entry.state is State.SENT and entry.key not in first_sent:
-            first_sent[entry.key] = place
+        if entry.state is State.SENT and entry.key not in began_s:
+            began_s[entry.key] = change.began_s
             row = (entry.account, entry.asset, entry.symbol, entry.kind, entry.priority)
             rows[row].append(entry)
     for entries in rows.values():
         for earlier, later in pairwise(entries):
-            if earlier.seq > later.seq:
+            known_s = story.durable_s.get(later.key)
+            was_in = known_s is None or known_s + TAKEN_UP_WITHIN_S < began_s[earlier.key]
+            if earlier.seq > later.seq and was_in:
                 yield f"{later.key} was submitted before {earlier.key} and sent after it"
 
 
