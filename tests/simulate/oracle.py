@@ -16,8 +16,6 @@ GAP_MS = 100
 LIMIT = 180_000
 RECV_WINDOW_MS = 5_000
 PROCESSING_MAX_MS = 10_000
-TAKEN_UP_WITHIN_S = 0.15
-"""Two writes or reads of the journal."""
 DECIDED_WITHIN_S = 600.0
 """Waits double up to five minutes, and one more may follow."""
 DECIDED_AFTER_BAN_S = 1_800.0
@@ -217,7 +215,7 @@ def _order(story: Story) -> Iterator[str]:
     for entries in rows.values():
         for earlier, later in pairwise(entries):
             known_s = story.durable_s.get(later.key)
-            was_in = known_s is None or known_s + TAKEN_UP_WITHIN_S < began_s[earlier.key]
+            was_in = known_s is None or known_s < began_s[earlier.key]
             if earlier.seq > later.seq and was_in:
                 yield f"{later.key} was submitted before {earlier.key} and sent after it"
 
