@@ -470,7 +470,7 @@ DEFECTS = (
         sound="await self.apply(entry, Started())",
         broken="pass",
         by="crashes",
-        seed=31,
+        seed=13,
     ),
     Defect(
         name="a key that is there already is queued again",
