@@ -38,18 +38,20 @@ class Others:
         self._late = 0
         """What of it may have come with the latest step."""
         self._unseen = 0
-        """What a refusal that counted nothing has them believed to have spent besides."""
+        """What a refusal that counted nothing has them believed to have spent besides, for a
+        minute."""
         self._seen_ms = 0
         self._since_ms = 0
         self._careful_until_ms = 0
 
     def known(self, now_ms: int, minute: Minute) -> int:
         """What they have spent of this minute."""
+        unseen = self._unseen if now_ms < self._careful_until_ms else 0
         if minute is Minute.UNKNOWN:
-            return self._most.get(now_ms) + self._unseen
+            return self._most.get(now_ms) + unseen
         if self._steps:
             self._expire(now_ms)
-        return self._sum + self._unseen
+        return self._sum + unseen
 
     def margin(self, now_ms: int, minute: Minute, *, known: int, expired: int) -> int:
         """What to leave them beside what is known of them. `expired`: what of ours has ceased to
@@ -85,12 +87,13 @@ class Others:
         """An attempt was refused for weight. `least`: what they had spent by then at the least,
         where the refusal did not say what was counted and `observe` was not told; it may be as
         much more as they spend at once."""
+        unseen = self._unseen if now_ms < self._careful_until_ms else 0
         self._careful_until_ms = now_ms + MINUTE_MS
         if least is None:
             return
         self._expire(now_ms)
         at_once = self._habits.within(now_ms - self._seen_ms, now_ms)
-        self._unseen = max(least - self._sum, at_once, self._unseen)
+        self._unseen = max(least - self._sum, at_once, unseen)
         self._habits.held(self._sum + self._unseen, now_ms)
 
     def falls_ms(self, now_ms: int, minute: Minute) -> int | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from .errors import InvalidRequest
-from .model import ALL, MAX, Kind, Priority, Submission
+from .model import ALL, MAX, Kind, Priority, State, Submission
 from .policy import Limits
 
 SEND_WITHIN_MAX_S = 7 * 86_400.0
@@ -81,6 +81,7 @@ def checked_key(key: object) -> str:
 
 _KINDS = {kind.value: kind for kind in Kind}
 _PRIORITIES = {priority.value: priority for priority in Priority}
+_STATES = {state.value: state for state in State}
 
 
 def _kind(kind: object) -> Kind:
@@ -96,6 +97,14 @@ def checked_priority(priority: object) -> Priority:
     if known is not None:
         return known
     raise InvalidRequest("priority", "priority_invalid", "priority: must be urgent or normal")
+
+
+def checked_state(state: object) -> State:
+    """Raises InvalidRequest."""
+    known = _STATES.get(state) if isinstance(state, str) else None
+    if known is not None:
+        return known
+    raise InvalidRequest("state", "state_invalid", f"state: must be one of {', '.join(_STATES)}")
 
 
 def checked_asset(asset: object) -> str:

@@ -404,15 +404,17 @@ class Scheduler:
         self,
         *,
         account: str | None = None,
-        state: State | None = None,
+        state: State | str | None = None,
         asset: str | None = None,
         limit: int = 100,
         after: int | None = None,
     ) -> Sequence[Entry]:
-        """Entries that match, newest first; `after` is the `seq` of the last one already seen."""
+        """Entries that match, newest first; `after` is the `seq` of the last one already seen.
+        Raises InvalidRequest for a state that there is not."""
         self._check_loop()
+        known = None if state is None else request.checked_state(state)
         return await self._journal.find(
-            account=account, state=state, asset=asset, limit=limit, before_seq=after
+            account=account, state=known, asset=asset, limit=limit, before_seq=after
         )
 
     def events(self, account: str | None = None) -> Feed:

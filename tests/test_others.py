@@ -200,6 +200,15 @@ def test_a_refusal_that_counts_nothing_has_them_have_spent_as_much_as_they_do_at
     assert them.known(now_ms + 500, ROLLING) == known + WEIGHT
 
 
+@pytest.mark.parametrize("minute", list(Minute))
+def test_what_a_refusal_had_them_have_spent_is_free_a_minute_later(minute: Minute) -> None:
+    them = others()
+    them.refused(1_000, least=LIMIT - WEIGHT)  # so that nothing more of ours fits to ask
+    assert them.known(1_000, minute) == LIMIT - WEIGHT
+    assert them.falls_ms(1_000, minute) == 1_000 + MINUTE_MS
+    assert them.known(1_000 + MINUTE_MS, minute) == 0
+
+
 @pytest.mark.parametrize("minute", [ROLLING, UNKNOWN])
 def test_every_moment_at_which_less_may_be_left_is_named(minute: Minute) -> None:
     them = others()

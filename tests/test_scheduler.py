@@ -99,6 +99,15 @@ async def test_answers_that_come_at_once_cost_a_few_refusals_and_then_a_wider_ga
         assert sim.ledger.refusals()[-3007] <= 3
 
 
+async def test_a_list_takes_states_as_words_too_and_no_others() -> None:
+    async with Simulator(port=None) as sim, running(sim) as scheduler:
+        entry = await scheduler.borrow("main", "USDT", "1")
+        assert await scheduler.list(state="CONFIRMED") == [entry]
+        with pytest.raises(InvalidRequest, match=r"^state: must be one of QUEUED, SENT") as caught:
+            await scheduler.list(state="confirmed")
+        assert caught.value.code == "state_invalid"
+
+
 async def test_urgent_goes_before_normal() -> None:
     async with Simulator(port=None) as sim, running(sim) as scheduler:
         for n in range(1, 6):

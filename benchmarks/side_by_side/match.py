@@ -18,8 +18,8 @@ from .one import GO, READY
 from .told import Says, Told
 from .work import Work
 
-READY_S = 120
-"""The most that a client may take to set itself up."""
+READY_S = 600
+"""The most that a client may take to set itself up, while many others do."""
 SETTLE_S = 1.0
 """After the last word, before the ledger is read: what is being processed gets booked."""
 SLACK_S = 60

@@ -14,6 +14,7 @@ from ..errors import CannotStartInTime, Closed, InvalidRequest, UnknownAccount, 
 from ..model import Entry, Kind, State
 from ..request import Options
 from ..scheduler import Scheduler
+from ..watch import is_settled
 from . import bodies
 from .metrics import Metrics
 from .openapi import document
@@ -21,6 +22,7 @@ from .problems import DRAINING, NOT_JSON, NOT_READY, SERVER, Problem, problem_of
 from .stream import Stream
 
 WAITS_MAX = 256
+ASK_AGAIN_S = "1"
 """Requests that wait for an outcome at once; more are answered with what there is."""
 KEY_MAX = 200
 """No key is longer, whoever made it."""
@@ -110,23 +112,28 @@ class Api:
                 asked.account, kind, asked.asset, asked.amount, **_options(asked)
             )
         )
-        entry = await self._settled(entry, wait_s)
+        headers = {**JSON, "Location": f"/v1/submissions/{entry.key}"}
+        entry = await self._settled(entry, wait_s, headers)
         is_known = was_there or (wait_s > 0 and entry.is_final)
         told = bodies.entry_body(entry, replayed=True if was_there else msgspec.UNSET)
-        headers = {**JSON, "Location": f"/v1/submissions/{entry.key}"}
         return web.Response(
             status=200 if is_known else 202, body=bodies.encode(told), headers=headers
         )
 
     async def _show(self, request: web.Request) -> web.Response:
         wait_s = _wait_s(_query(request, "wait"))
-        entry = await self._scheduler.get(_key(request))
-        return _json(bodies.entry_body(await self._settled(entry, wait_s)))
+        headers = dict(JSON)
+        entry = await self._settled(await self._scheduler.get(_key(request)), wait_s, headers)
+        return web.Response(body=bodies.encode(bodies.entry_body(entry)), headers=headers)
 
-    async def _settled(self, entry: Entry, wait_s: float) -> Entry:
-        """The entry once it is settled, or as it stands when the time is up or we drain."""
-        is_over = entry.is_final or entry.state is State.UNRESOLVED
-        if is_over or wait_s == 0 or self._is_draining or len(self._waits) >= WAITS_MAX:
+    async def _settled(self, entry: Entry, wait_s: float, headers: dict[str, str]) -> Entry:
+        """The entry once it is settled, or as it stands when the time is up or we drain. Where too
+        many wait already it is answered at once, and `headers` say when to ask again: whoever asked
+        to wait would else do so without a pause."""
+        if is_settled(entry) or wait_s == 0 or self._is_draining:
+            return entry
+        if len(self._waits) >= WAITS_MAX:
+            headers["Retry-After"] = ASK_AGAIN_S
             return entry
         with suppress(TimeoutError):
             async with self._wait(wait_s):
@@ -151,7 +158,7 @@ class Api:
         limit = _limit(asked.get("limit"))
         found = await self._scheduler.list(
             account=self._filter(asked.get("account")),
-            state=_state(asked.get("state")),
+            state=asked.get("state"),
             asset=_asset(asked.get("asset")),
             limit=limit + 1,
             after=_read_cursor(asked.get("after")),
@@ -411,12 +418,6 @@ def _limit(text: str | None) -> int:
     if not is_number or not 1 <= int(text) <= bodies.LIMIT_MAX:
         _refuse("limit", f"must be 1 to {bodies.LIMIT_MAX}")
     return int(text)
-
-
-def _state(text: str | None) -> State | None:
-    if text is not None and text not in State.__members__:
-        _refuse("state", f"must be one of {', '.join(State.__members__)}")
-    return None if text is None else State(text)
 
 
 def _asset(text: str | None) -> str | None:

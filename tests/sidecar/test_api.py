@@ -170,6 +170,7 @@ async def test_no_more_than_so_many_wait_and_the_others_are_answered_at_once(
             pipe.ask("GET", f"{PATH}/k1?wait=30")
         took = [round(await pipe.answered()) for pipe in reversed(pipes)]
         assert took == [0, 0, 30, 30, 30]
+        assert [b"Retry-After: 1\r\n" in pipe.got for pipe in pipes] == [False] * 3 + [True] * 2
 
 
 # Reading
