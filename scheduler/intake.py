@@ -34,9 +34,7 @@ class Intake:
         self._limits = limits
         self._watchers = watchers
         self._adding: Counter[str] = Counter()
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
-        self._finishing: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[tuple[Entry, bool]]] = set()
 
     async def accept(self, asked: Submission) -> tuple[Entry, bool]:
         """Keep a submission; the second value tells whether its key was there before.
@@ -45,6 +43,24 @@ class Intake:
         CannotStartInTime, AccountStopped, JournalUnavailable; then nothing was kept, except that
         after the last it may have been.
         """
+        # A task, so that a caller that is cancelled while the journal writes loses its submission
+        # neither the run nor its place before those that come later.
+        accepting = asyncio.ensure_future(self._accept(asked))
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._over)
+        return await asyncio.shield(accepting)
+
+    async def settle(self) -> None:
+        """Wait for what is being taken."""
+        if self._accepting:
+            await asyncio.wait(self._accepting)
+
+    def _over(self, accepting: asyncio.Task[tuple[Entry, bool]]) -> None:
+        self._accepting.discard(accepting)
+        if not accepting.cancelled():
+            accepting.exception()  # whoever asked may be gone, and a refusal is no defect
+
+    async def _accept(self, asked: Submission) -> tuple[Entry, bool]:
         if self._remote is not None:
             return await self._accept_for_all(self._remote, asked)
         worker = self._engine.worker(asked.account)
@@ -61,12 +77,6 @@ class Intake:
         worker.put(kept)
         self._watchers.changed(kept)
         return kept, False
-
-    async def settle(self) -> None:
-        """Wait for what is being taken."""
-        await self._is_idle.wait()
-        if self._finishing:
-            await asyncio.wait(self._finishing)
 
     async def _accept_for_all(self, remote: Remote, asked: Submission) -> tuple[Entry, bool]:
         """The same where the account may be another scheduler's, or become so at any time: whoever
@@ -86,53 +96,29 @@ class Intake:
         if kept.submission is not asked:
             return _same(kept, asked), True
         # Not the worker from before: the account may have changed hands meanwhile.
-        self._hand_over(kept)
+        worker = self._engine.owned(asked.account)
+        if worker is None:
+            remote.added()
+        else:
+            worker.adopt(kept)
+            self._watchers.changed(kept)
         return kept, False
 
     async def _add(self, asked: Submission) -> Entry:
         """Write it down. What may have been written although that failed is the caller's, and has
         to run."""
         self._adding[asked.account] += 1
-        self._is_idle.clear()
         try:
             return await self._journal.add(Entry(submission=asked))
         except JournalUnavailable:
             self._look_for(asked)
             raise
-        except asyncio.CancelledError:
-            finishing = asyncio.ensure_future(self._finish(asked))
-            self._finishing.add(finishing)
-            finishing.add_done_callback(self._finishing.discard)
-            raise
         finally:
             self._adding[asked.account] -= 1
-            if not self._adding[asked.account]:
-                del self._adding[asked.account]
-            if not self._adding:
-                self._is_idle.set()
-
-    async def _finish(self, asked: Submission) -> None:
-        """Go on for a caller that was cancelled while the journal wrote: it wrote all the same."""
-        try:
-            kept = await self._journal.add(Entry(submission=asked))
-        except JournalUnavailable:
-            self._look_for(asked)
-        else:
-            if kept.submission == asked:
-                self._hand_over(kept)
 
     def _look_for(self, asked: Submission) -> None:
         if (worker := self._engine.owned(asked.account)) is not None:
             self._engine.tasks.start_soon(worker.reread, asked.key)
-
-    def _hand_over(self, kept: Entry) -> None:
-        """To the worker that runs the account now, here or elsewhere."""
-        worker = self._engine.owned(kept.account)
-        if worker is not None:
-            worker.adopt(kept)
-            self._watchers.changed(kept)
-        elif self._remote is not None:
-            self._remote.added()
 
     def _refusal(self, worker: Worker, asked: Submission) -> Refusal | None:
         stopped = worker.standing.marks.stopped

@@ -59,8 +59,8 @@ RARE_SIDECAR = {
     "another: 409",
     "show: 200",
     "resolve: 200",
-    *(f"{kind} at " for kind in Kind),
-    *(f" at {place}, of a caller" for place in Place),
+    *(f"{kind} at" for kind in Kind),
+    *(f"at {place}, of a caller" for place in Place),
 }
 """What comes of requests, and of the life of the process that answers them."""
 

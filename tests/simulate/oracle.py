@@ -202,17 +202,21 @@ def _answers(story: Story) -> Iterator[str]:
 
 
 def _order(story: Story) -> Iterator[str]:
-    first_sent: dict[str, int] = {}
+    """First in, first out. A submission whose caller left before it was acknowledged is read back
+    from the journal, and is in from then on."""
+    began_s: dict[str, float] = {}
     rows: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
-    for place, change in enumerate(story.changes):
+    for change in story.changes:
         entry = change.entry
-        if entry.state is State.SENT and entry.key not in first_sent:
-            first_sent[entry.key] = place
+        if entry.state is State.SENT and entry.key not in began_s:
+            began_s[entry.key] = change.began_s
             row = (entry.account, entry.asset, entry.symbol, entry.kind, entry.priority)
             rows[row].append(entry)
     for entries in rows.values():
         for earlier, later in pairwise(entries):
-            if earlier.seq > later.seq:
+            known_s = story.durable_s.get(later.key)
+            was_in = known_s is None or known_s < began_s[earlier.key]
+            if earlier.seq > later.seq and was_in:
                 yield f"{later.key} was submitted before {earlier.key} and sent after it"
 
 

@@ -494,8 +494,8 @@ DEFECTS = (
     Defect(
         name="a caller's cancel undoes what is being taken",
         file="intake.py",
-        sound="finishing = asyncio.ensure_future(self._finish(asked))",
-        broken="finishing = asyncio.ensure_future(asyncio.sleep(0))",
+        sound="return await asyncio.shield(accepting)",
+        broken="return await accepting",
         by="tests/test_scheduler.py::test_a_caller_cancelled_while_it_submits_does_not_undo_it",
         seed=0,
     ),

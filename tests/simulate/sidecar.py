@@ -5,17 +5,18 @@ started again."""
 import asyncio
 import random
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import anyio
 
 from scheduler import Scheduler
 from scheduler.cli import serve
 from scheduler.sidecar import Sidecar, SidecarOptions
-from scheduler.sidecar.gateway import desk
 from scheduler.simulator import Simulator
 
 from ..journal.shelves import SqliteShelf
@@ -197,10 +198,5 @@ def _of_callers(plan: SidecarPlan) -> SidecarPlan:
 def _repeatable_keys(seed: int) -> Iterator[None]:
     """The gateway makes keys up from the system's randomness; here the seed decides."""
     dice = random.Random(f"keys:{seed}")
-    names = vars(desk)
-    before = names["new_key"]
-    names["new_key"] = lambda: f"gw-{dice.getrandbits(96):024x}"
-    try:
+    with patch.object(secrets, "token_hex", lambda size: dice.randbytes(size).hex()):
         yield
-    finally:
-        names["new_key"] = before
