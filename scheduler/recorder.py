@@ -9,7 +9,7 @@ from .clock import Clock
 from .errors import JournalUnavailable
 from .events import Accepted, Action, ClaimLost, ClaimRefused, Event, LookUpFailed, Resolved
 from .journal import Journal
-from .journal.protocol import AlreadyInAir, StaleVersion, TranIdClaimed
+from .journal.protocol import AlreadyInAir, LaneLost, StaleVersion, TranIdClaimed
 from .model import Entry
 from .policy import Policy
 from .standing import Standing
@@ -94,6 +94,8 @@ class Recorder:
                 if not await self._was_written(after):
                     raise
                 break  # a write that seemed to fail did not
+            except LaneLost:
+                raise StaleVersion(after.key) from None
             except JournalUnavailable as error:
                 if not is_patient:
                     raise

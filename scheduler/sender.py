@@ -401,10 +401,13 @@ class Sender:
         self._note_gate(flight.entry, NotSent(""))
         try:
             kept = await lane.kept(sent.key)
-            if kept == sent:
-                await lane.apply(sent, NotSent("the journal failed"))
-            else:
-                lane.adopt(kept, is_landing=True)
+            try:
+                if kept == sent:
+                    await lane.apply(sent, NotSent("the journal failed"))
+                    return
+            except StaleVersion:  # another owner's, minted in the same millisecond
+                kept = await lane.kept(sent.key)
+            lane.adopt(kept, is_landing=True)
         finally:
             self._landed(sent, flight.attempt.exclusion)
 

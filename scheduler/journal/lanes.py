@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from ..inventory import Refusal
-from ..model import Entry
+from ..model import Entry, Outcome, State
 from .protocol import Journal
 
 SHORTAGE_MAX_S = 600.0
@@ -84,6 +84,24 @@ class Hint(StrEnum):
     """What can be borrowed, perhaps among other things."""
     LANE = "lane"
     """Anything; there is a lane to take."""
+
+
+def is_the_owners(entry: Entry) -> bool:
+    """Whether only the lane's owner may write an entry so: one whose attempt goes into the air, or
+    never left.
+
+    What was answered may be written by whoever sent it. But two hosts that take each other for gone
+    can mint the very same attempt in one millisecond, and then nothing in the entry tells the one
+    that was never sent from the one that was.
+    """
+    if entry.state is State.SENT:
+        return True
+    attempt = entry.attempt
+    return (
+        entry.state is State.QUEUED
+        and attempt is not None
+        and attempt.outcome is Outcome.NEVER_LEFT
+    )
 
 
 class Lanes(Protocol):

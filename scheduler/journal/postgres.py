@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, JournalUnavailable
 from ..model import Entry, Kind, State
 from .codec import SELECT_ENTRY, SELECT_PAST_ATTEMPT, past_attempt_of
 from .group_commit import GroupCommit, Outcome
-from .lanes import Lanes
+from .lanes import Lanes, is_the_owners
 from .postgres_codec import (
     change_fields,
     entry_from,
@@ -73,8 +73,8 @@ class PostgresJournal:
         self._commits: set[asyncio.Task[list[Outcome]]] = set()
         self._is_open = False
         self.lanes: Lanes = PostgresLanes(self)
-        """Whose epochs every attempt is written at. An account that never had an owner is at epoch
-        0, at which anybody may write."""
+        """Whose epochs every attempt is written at, and taken back at. An account that never had an
+        owner is at epoch 0, at which anybody may write."""
 
     @property
     def where(self) -> str:
@@ -132,7 +132,7 @@ class PostgresJournal:
 
     def _change(self, entry: Entry) -> dict[str, Any]:
         change = change_fields(entry)
-        if entry.state is State.SENT:
+        if is_the_owners(entry):
             change["epoch"] = self.lanes.epochs.get(entry.account, 0)
         return change
 

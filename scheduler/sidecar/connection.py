@@ -6,6 +6,7 @@ not read its answer. Here both are bounded, each connection by one timer.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from typing import cast
 
@@ -226,7 +227,8 @@ class Connection(web.RequestHandler):
         closing on what it still sends would take the answer away from it."""
         transport.write(problem.raw())
         if transport.can_write_eof():
-            transport.write_eof()
+            with suppress(OSError):  # the other end has gone, and nobody has noticed yet
+                transport.write_eof()
         self._arm(LINGER_S, transport.abort)
 
     def _arm(self, after_s: float, expired: Callable[[], None]) -> None:

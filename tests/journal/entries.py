@@ -63,6 +63,11 @@ def refused(entry: Entry, *, at_ms: int = NOW_MS + 2) -> Entry:
     return _next(_ended(entry, Outcome.ANSWERED, at_ms), State.QUEUED, answer=answer)
 
 
+def never_left(entry: Entry, *, at_ms: int = NOW_MS + 2) -> Entry:
+    """Back in the queue, because nothing was sent."""
+    return _next(_ended(entry, Outcome.NEVER_LEFT, at_ms), State.QUEUED)
+
+
 def unknown(entry: Entry, *, at_ms: int = NOW_MS + 2) -> Entry:
     return _next(
         _ended(entry, Outcome.LOST, at_ms),

@@ -20,6 +20,7 @@ from scheduler.journal.lanes import (
     Peer,
     Request,
     ToldRefusal,
+    is_the_owners,
 )
 from scheduler.journal.memory import MemoryJournal
 from scheduler.journal.protocol import HistoryRow, LaneLost, PastAttempt
@@ -279,7 +280,7 @@ class HostJournal:
         epochs = {
             entry.account: self.lanes.epochs.get(entry.account, 0)
             for entry in entries
-            if entry.state is State.SENT
+            if is_the_owners(entry)
         }
 
         async def update() -> None:

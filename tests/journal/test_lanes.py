@@ -15,7 +15,7 @@ from scheduler.journal.postgres_server import server as server_of
 from scheduler.journal.protocol import LaneLost
 
 from ..postgres import PostgresServer
-from .entries import NOW_MS, confirmed, new, refused, sent, unknown
+from .entries import NOW_MS, confirmed, never_left, new, refused, sent, unknown
 from .shared_memory import Database, HostJournal
 
 pytestmark = pytest.mark.anyio
@@ -216,6 +216,23 @@ async def test_an_old_owners_answer_is_kept_as_long_as_nobody_moved_the_entry(
     await take(other)
     await one.update(confirmed(in_air, 7), at_ms=NOW_MS)
     assert await other.get("k") == confirmed(in_air, 7)
+
+
+async def test_only_the_owner_can_say_that_an_attempt_never_left(hosts: Hosts) -> None:
+    """Two hosts can mint the same attempt in one millisecond, and one of them has sent it."""
+    one, other = hosts
+    await join(one, "one", OVER_S)
+    await join(other, "other")
+    kept = await one.add(new())
+    await take(one)
+    await take(other)
+    in_air = sent(kept)
+    await other.update(in_air, at_ms=NOW_MS)
+    with pytest.raises(LaneLost):
+        await one.update(never_left(in_air), at_ms=NOW_MS)
+    assert await one.get("k") == in_air
+    await other.update(never_left(in_air), at_ms=NOW_MS)
+    assert await one.get("k") == never_left(in_air)
 
 
 async def test_one_refused_for_its_lane_leaves_the_others_alone(hosts: Hosts) -> None:

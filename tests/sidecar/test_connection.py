@@ -1,6 +1,8 @@
 """Slow, silent and deaf clients, in virtual time; how many there may be."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -77,6 +79,22 @@ async def test_a_body_that_is_promised_and_trickles_or_never_comes_is_refused_wi
         assert await pipe.closed() <= REQUEST_S + SLACK_S
         trickling.cancel()
         assert await at.scheduler.list() == []
+
+
+async def test_one_that_went_without_a_word_is_let_go_when_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(pipe: Pipe) -> None:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    monkeypatch.setattr(Pipe, "write_eof", gone)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with open_house() as at:
+        pipe = Pipe(at.sidecar)
+        pipe.send(b"GET /healthz HTTP/1.1\r\n")  # and no more
+        assert await pipe.closed() <= REQUEST_S + SLACK_S
+    assert failures == []
 
 
 async def test_chunks_that_never_end_are_refused_within_5_s() -> None:
