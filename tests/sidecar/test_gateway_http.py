@@ -80,6 +80,7 @@ async def test_an_answer_looks_like_the_exchanges(outside: Outside) -> None:
     assert reply.status == 200
     assert await reply.json() == {"tranId": outside.sim.ledger.booked()[0].tran_id}
     assert reply.headers["X-Scheduler-Key"].startswith("gw-")
+    assert reply.headers["Server"] == "margin-scheduler", "what it runs on is nobody's business"
 
 
 async def test_a_closed_connection_takes_back_what_is_queued_at_once(outside: Outside) -> None:

@@ -25,6 +25,7 @@ from ...model import Alarm, Entry, State
 from ...scheduler import Scheduler
 from ...wire import ConnectFailed, HttpRequest, ReplyLost
 from ..options import SidecarOptions
+from ..problems import SERVER
 from . import outcomes, parameters, replies
 from .clients import Caller, callers
 from .desk import Desk
@@ -96,7 +97,8 @@ class Gateway:
 
         async def deliver(reply: Reply) -> None:
             nonlocal response
-            response = web.Response(status=reply.status, body=reply.body, headers={**reply.headers})
+            headers = {**reply.headers, "Server": SERVER}
+            response = web.Response(status=reply.status, body=reply.body, headers=headers)
             await response.prepare(request)
             await response.write_eof()
 
