@@ -235,8 +235,8 @@ class Callers:
                 return str(asking.answer.status)
             elif asking.content["is_final"]:
                 return DONE
-            else:
-                await anyio.sleep(0.01)
+            else:  # what waits for a person is told at once, whoever would wait for it
+                await anyio.sleep(1.0 if asking.content["state"] == "UNRESOLVED" else 0.01)
         return GAVE_UP
 
     # Others

@@ -267,8 +267,8 @@ class _Judge:
     def in_time(self) -> Iterator[str]:
         """Who stays on a sound connection is answered, and in time."""
         for asking in self._story.askings:
-            if asking.is_struck or asking.has_left:
-                continue
+            if asking.is_struck or asking.has_left or not asking.ended_s:
+                continue  # the last: a person's, who was still asking when the life was over
             bound_s = self._bound_s(asking)
             if asking.ended_s - asking.began_s > bound_s:
                 yield f"{asking} took longer than {bound_s} s"
