@@ -77,18 +77,14 @@ class _Judge:
             if booked is not None and entry.state is State.CONFIRMED:
                 self._booked[entry.key] = booked
         self._sent_s: dict[str, list[float]] = defaultdict(list)
-        self._final_s: dict[str, float] = {}
-        """When each outcome was known to be durable."""
         self._decided_s: dict[str, float] = {}
-        """When it was handed to the journal, which may have it from then on."""
+        """When each outcome was handed to the journal, which may have it from then on."""
         for change in story.changes:
             if change.entry.state is State.SENT:
                 self._sent_s[change.entry.key].append(change.began_s)
             if not change.entry.is_final:
-                self._final_s.pop(change.entry.key, None)
                 self._decided_s.pop(change.entry.key, None)
             else:  # what comes after that is a remark
-                self._final_s.setdefault(change.entry.key, change.loop_s)
                 self._decided_s.setdefault(change.entry.key, change.began_s)
 
     def strangers(self) -> Iterator[str]:
@@ -255,7 +251,8 @@ class _Judge:
             yield f"{key} was told of {told['key']}"
         if not told["is_final"]:
             return
-        if asking.ended_s < self._final_s.get(key, asking.ended_s):
+        # A reader sees what is committed, now and then before its writer hears of that.
+        if asking.ended_s < self._decided_s.get(key, asking.ended_s):
             yield f"{key} was told {told['state']} before that was durable"
         if (told["state"], told["tran_id"]) != (entry.state, entry.tran_id):
             yield f"{key} was told {told['state']} {told['tran_id']}, and is {entry!r}"
