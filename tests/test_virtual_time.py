@@ -750,8 +750,6 @@ def test_the_dead_make_no_noise(caplog: pytest.LogCaptureFixture) -> None:
         process.kill()
 
     bury()  # the dead of other tests
-    gc.collect()
-    caplog.clear()
     with caplog.at_level(logging.WARNING):
         run(main())
         bury()

@@ -17,6 +17,7 @@ because the order of callbacks is what it is about.
 import asyncio
 import atexit
 import gc
+import logging
 import heapq
 import random
 import threading
@@ -309,11 +310,16 @@ def bury() -> None:
     """
     over = [process for process in _graveyard if process.loop.is_closed()]
     _graveyard[:] = [process for process in _graveyard if not process.loop.is_closed()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for process in over:
-            process.bury()
-        gc.collect()  # while warnings of unclosed things are still ignored
+    heard = logging.root.manager.disable
+    logging.disable()  # a record would keep the frames of the dead, and with them what they left
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for process in over:
+                process.bury()
+            gc.collect()  # while warnings of unclosed things are still ignored
+    finally:
+        logging.disable(heard)
 
 
 BACKEND: tuple[str, dict[str, Any]] = ("asyncio", {"loop_factory": Loop})
