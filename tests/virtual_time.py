@@ -17,8 +17,8 @@ because the order of callbacks is what it is about.
 import asyncio
 import atexit
 import gc
-import logging
 import heapq
+import logging
 import random
 import threading
 import warnings
