@@ -106,7 +106,7 @@ class Exchange:
         """What is going to go wrong with a request, decided as it leaves its sender."""
         account = self._find_account(request)
         name = None if account is None else account.name
-        return self._faults.pick(request.method, request.path, name)
+        return self._faults.pick(request.method, request.path, name, request.query)
 
     def receive(
         self,

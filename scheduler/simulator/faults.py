@@ -96,8 +96,8 @@ class Fault(StrEnum):
     RESET_LOOK = "reset_look"
     """A query for records whose connection dies. Only ever given to such queries."""
     STALE_LOOK = "stale_look"
-    """A query for records answered without any, as by a copy that lags behind. The next such query
-    is always answered truly."""
+    """A query for records answered without any, as by a copy that lags behind. The next time the
+    same is asked the answer is always true."""
 
 
 AnyFault = Fault | int
@@ -166,7 +166,7 @@ class Faults:
         self._seeds = seeds
         self._plans: deque[Plan] = deque()
         self._injected = injected
-        self._was_stale = False
+        self._stale: set[str] = set()
 
     def plan(
         self,
@@ -182,15 +182,24 @@ class Faults:
         self._plans.clear()
         self.rates = Rates()
 
-    def pick(self, method: str, path: str, account: str | None) -> Affliction | None:
+    def pick(
+        self, method: str, path: str, account: str | None, query: str = ""
+    ) -> Affliction | None:
         affliction = self._planned(method, path, account) or self._drawn(method, path)
-        if affliction is not None and affliction.fault is Fault.STALE_LOOK:
-            self._was_stale = (method, path) == ("GET", RECORDS.path) and not self._was_stale
-            affliction = affliction if self._was_stale else None
-        elif (method, path) == ("GET", RECORDS.path):
-            self._was_stale = False
+        if (method, path) == ("GET", RECORDS.path):
+            affliction = self._at_most_once_stale(affliction, f"{account} {_asked(query)}")
+        elif affliction is not None and affliction.fault is Fault.STALE_LOOK:
+            affliction = None
         if affliction is not None:
             self._injected[affliction.name] += 1
+        return affliction
+
+    def _at_most_once_stale(self, affliction: Affliction | None, asked: str) -> Affliction | None:
+        is_stale = affliction is not None and affliction.fault is Fault.STALE_LOOK
+        if not is_stale or asked in self._stale:
+            self._stale.discard(asked)
+            return None if is_stale else affliction
+        self._stale.add(asked)
         return affliction
 
     def _planned(self, method: str, path: str, account: str | None) -> Affliction | None:
@@ -280,6 +289,15 @@ def travel_ms(
 
 def _default_path(fault: AnyFault) -> str:
     return RECORDS.name if fault in (Fault.RESET_LOOK, Fault.STALE_LOOK) else BORROW_REPAY.name
+
+
+def _asked(query: str) -> str:
+    """Which records a query asks for, whenever it is asked."""
+    parts = (part for part in query.split("&") if part.partition("=")[0] not in _PASSING)
+    return "&".join(sorted(parts))
+
+
+_PASSING = {"recvWindow", "signature", "timestamp"}
 
 
 def _unavailable(_: HttpReply | None = None) -> HttpReply:

@@ -299,3 +299,14 @@ async def test_a_stale_look_sees_nothing_and_the_next_one_is_true(
     sim.fail_next("stale_look", times=2)
     seen = [len(await client.records()) for _ in range(2)]
     assert seen == [0, 1]
+
+
+async def test_no_question_is_answered_stale_twice_whatever_is_asked_in_between(
+    sim: Simulator, client: Client
+) -> None:
+    await client.borrow()
+    await asyncio.sleep(5)
+    sim.fail_next("stale_look", times=3)
+    first = len(await client.records())
+    await client.records("REPAY")
+    assert (first, len(await client.records())) == (0, 1)
