@@ -535,8 +535,13 @@ class Scheduler:
 
     async def cancel(self, key: str) -> Entry:
         """Take back what has not been sent. Raises NotCancellable, UnknownKey."""
+        return await self.take_back(await self.get(key))
+
+    async def take_back(self, entry: Entry) -> Entry:
+        """`cancel` for an entry that has just been seen: nothing has to be read first, so that what
+        came back to its queue a moment ago cannot be sent again before. Raises NotCancellable."""
         self._check_open()
-        entry = await self.get(key)
+        key = entry.key
         worker = self._engine.owned(entry.account)
         cancelling = worker.cancel(key) if worker else self._elsewhere.cancel(entry)
         cancelled = await asyncio.shield(asyncio.ensure_future(cancelling))

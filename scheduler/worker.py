@@ -6,8 +6,9 @@ before it is acted on.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -206,13 +207,17 @@ class Worker:
 
     # What callers may do
 
-    async def cancel(self, key: str) -> Entry | None:
-        """Take a waiting submission back; None if it is not waiting."""
+    def cancel(self, key: str) -> Coroutine[Any, Any, Entry | None]:
+        """Take a waiting submission back: out of the queue at once, and for good when this was
+        awaited. None if it is not waiting."""
         entry = self.queue.remove(key)
         is_measured = entry is None and key in self._sender.measuring
         if is_measured:
             # Whoever writes first decides: this, or its attempt.
             entry = self._sender.measuring[key]
+        return self._cancel(key, entry, is_measured)
+
+    async def _cancel(self, key: str, entry: Entry | None, is_measured: bool) -> Entry | None:
         if entry is None:
             return None
         try:

@@ -209,15 +209,24 @@ class Desk:
 
     # What nobody waits for
 
-    async def _release(self, key: str, pending: "asyncio.Task[Any] | None" = None) -> None:
-        """Take it back if it is not sent; what came to nothing is no orphan any more."""
+    async def _release(
+        self,
+        key: str,
+        pending: "asyncio.Task[Any] | None" = None,
+        seen: Entry | None = None,
+    ) -> None:
+        """Take it back if it is not sent; what came to nothing is no orphan any more. `seen`: as it
+        has just come back to its queue."""
         if pending is not None:
             await asyncio.wait([pending])
         for _ in range(TAKE_BACK_TRIES):
             try:
-                entry = await self._scheduler.cancel(key)
+                if seen is None:
+                    entry = await self._scheduler.cancel(key)
+                else:
+                    entry, seen = await self._scheduler.take_back(seen), None
             except NotCancellable as error:
-                entry = error.entry
+                entry, seen = error.entry, None
             except (UnknownKey, Closed):
                 break
             except JournalUnavailable:
@@ -240,7 +249,7 @@ class Desk:
             return
         orphan = self._orphans.get(entry.key)
         if orphan is not None and orphan.releasing.done():
-            orphan.releasing = self._start(self._release(entry.key))
+            orphan.releasing = self._start(self._release(entry.key, seen=entry))
 
     # Life
 
