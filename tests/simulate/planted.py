@@ -721,14 +721,13 @@ DEFECTS = (
     Defect(
         name="what is queued when its client leaves is sent all the same",
         file="sidecar/gateway/desk.py",
-        sound="""                entry = await self._scheduler.cancel(key)
-            except NotCancellable as error:
-                entry = error.entry
-            except (UnknownKey""",
+        sound="""                if seen is None:
+                    entry = await self._scheduler.cancel(key)
+                else:
+                    entry, seen = await self._scheduler.take_back(seen), None
+            except NotCancellable""",
         broken="""                entry = await self._scheduler.get(key)
-            except NotCancellable as error:
-                entry = error.entry
-            except (UnknownKey""",
+            except NotCancellable""",
         by="sidecar",
         seed=38,
     ),
