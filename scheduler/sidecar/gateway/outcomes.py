@@ -13,11 +13,6 @@ PASSING = frozenset({Disposition.BUSY, Disposition.STARVED})
 """Refusals that the scheduler waits behind, and that a bot is told once its patience is over."""
 
 
-def is_outcome(entry: Entry) -> bool:
-    """Whether it is over, so that the client, once told, needs to know no more."""
-    return entry.is_final
-
-
 def is_void(entry: Entry) -> bool:
     """Whether it came to nothing that its client would want to hear: nothing was executed, and the
     exchange did not refuse the request itself. An equal request is then a new one."""
