@@ -32,6 +32,7 @@ class Clock:
         self._offset_ms = wall_ms() - self._loop_ms()
         self._is_quick = False
         self._in_doubt_until_ms = 0
+        self._first_steady_ms = 0
         self.is_set = False
 
     def now_ms(self) -> int:
@@ -58,6 +59,12 @@ class Clock:
         return self._is_quick and self.steady_ms() >= self._in_doubt_until_ms
 
     @property
+    def known_since_ms(self) -> int:
+        """Since when a jump would have been noticed: the instant of the first sample. How long ago
+        anything from before was, instants do not tell."""
+        return self.at_ms(self._first_steady_ms)
+
+    @property
     def offset_s(self) -> float:
         """How far this machine's wall clock is behind the exchange's time, in seconds."""
         return (self._offset_ms + self._loop_ms() - wall_ms()) / 1000
@@ -82,6 +89,8 @@ class Clock:
             self._in_doubt_until_ms = self.steady_ms() + JUMP_QUIET_MS
         if self._is_quick or not self.is_set:
             self._offset_ms = offset_ms
+            if not self.is_set:
+                self._first_steady_ms = self.steady_ms()
             self.is_set = True
 
     def _loop_ms(self) -> float:

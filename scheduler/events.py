@@ -87,6 +87,8 @@ class LookedUp(Struct, frozen=True):
     """A lower bound of the exchange's time when the look began, from a sample taken before it."""
     is_trusted: bool
     """Whether the clock allows to conclude anything from what is missing."""
+    known_since_ms: int
+    """Since when this process would have noticed a jump of the exchange's time."""
     is_exclusive: bool
     """Whether nothing else borrows or repays by hand on the account."""
 

@@ -35,6 +35,7 @@ class Look:
     records: tuple[Transaction, ...]
     as_of_ms: int
     is_trusted: bool
+    known_since_ms: int
 
 
 class Exchange:
@@ -116,7 +117,12 @@ class Exchange:
             await self._timekeeper.read()
         except READ_ERRORS as error:
             return LookUpFailed(f"no exchange time: {str(error) or type(error).__name__}")
-        as_of_ms, is_trusted = self._clock.now_ms(), self._clock.is_trusted
+        clock = self._clock
+        as_of_ms, is_trusted, known_since_ms = (
+            clock.now_ms(),
+            clock.is_trusted,
+            clock.known_since_ms,
+        )
         found: dict[int, Transaction] = {}
         try:
             for page in range(1, PAGES_MAX + 1):
@@ -125,7 +131,7 @@ class Exchange:
                 if len(rows) < binance.PAGE_SIZE:
                     if len(found) < total:
                         return LookUpFailed(f"{len(found)} of {total} records")
-                    return Look(tuple(found.values()), as_of_ms, is_trusted)
+                    return Look(tuple(found.values()), as_of_ms, is_trusted, known_since_ms)
         except READ_ERRORS as error:
             return LookUpFailed(str(error) or type(error).__name__)
         return LookUpFailed(f"more than {PAGES_MAX} pages")

@@ -129,7 +129,7 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
         case State.UNRESOLVED, LookUpFailed() if entry.needs_person:
             return entry, None
         case State.ACCEPTED | State.UNKNOWN | State.UNRESOLVED, LookUpFailed(reason):
-            return _look_again(entry, policy, now_ms, reason, failed=True), Settle()
+            return _look_again(entry, policy, now_ms, reason, None), Settle()
         case State.UNKNOWN | State.UNRESOLVED, Resolved(State.CONFIRMED, int() as tran_id, why):
             entry = revised(_unrefused(entry), tran_id=tran_id)
             return _final(entry, State.CONFIRMED, now_ms, "operator", why), Finish()
@@ -151,10 +151,15 @@ def advance(entry: Entry, event: Event, policy: Policy, now_ms: int) -> tuple[En
     raise AssertionError(f"{type(event).__name__} cannot happen in {entry.state}")
 
 
-def may_resolve_from_ms(entry: Entry, policy: Policy) -> int:
-    """Before this exchange time a person cannot know either: the attempt may still be executed."""
+def conclusive_from_ms(entry: Entry, policy: Policy, known_since_ms: int) -> int:
+    """After this exchange time what is missing is absent. Before it nobody knows, a person neither:
+    the attempt may still be executed, or its record be about to show.
+
+    An attempt of an earlier process may have been taken in just before the exchange's time jumped
+    ahead, and its fence then tells nothing: what follows is counted from `known_since_ms` on.
+    """
     assert entry.attempt is not None
-    return entry.attempt.fence_ms + policy.conclusive_after_ms
+    return max(entry.attempt.fence_ms, known_since_ms) + policy.conclusive_after_ms
 
 
 def was_matched(entry: Entry) -> bool:
@@ -321,7 +326,8 @@ def _look_for_lost(
             return _absent(entry, look, policy, now_ms, failed=record)
         case [record]:
             entry = revised(entry, absent_at_ms=None)
-            return _look_again(entry, policy, now_ms, f"txId {record.tran_id} pending"), Settle()
+            said = f"txId {record.tran_id} pending"
+            return _look_again(entry, policy, now_ms, said, look), Settle()
     return _absent(entry, look, policy, now_ms)
 
 
@@ -334,19 +340,17 @@ def _absent(
     failed: Transaction | None = None,
 ) -> tuple[Entry, Action]:
     """What a look without a live record means: nothing before the bounds, absence after two."""
-    attempt = entry.attempt
-    assert attempt is not None
     what = "no record" if failed is None else f"txId {failed.tran_id} FAILED"
-    conclusive_ms = attempt.fence_ms + policy.conclusive_after_ms
+    conclusive_ms = conclusive_from_ms(entry, policy, look.known_since_ms)
     if not look.is_trusted or look.as_of_ms <= conclusive_ms:
-        return _look_again(entry, policy, now_ms, what), Settle()
+        return _look_again(entry, policy, now_ms, what, look), Settle()
     if entry.absent_at_ms is None:
         first = _noted(entry, look.as_of_ms, "look", what)
         again_ms = now_ms + policy.look_apart_ms
         first = revised(first, absent_at_ms=look.as_of_ms, look_not_before_ms=again_ms)
         return _next(first, entry.state), Settle()
     if look.as_of_ms < entry.absent_at_ms + policy.look_apart_ms:
-        return _look_again(entry, policy, now_ms, what), Settle()
+        return _look_again(entry, policy, now_ms, what, look), Settle()
     entry = _noted(entry, look.as_of_ms, "look", what)
     # What the exchange tried and failed at is its answer; only what never arrived goes again.
     if failed is None and entry.kind in policy.resends and now_ms < entry.deadline_ms:
@@ -369,17 +373,18 @@ def _look_for_acknowledged(
             return _final(entry, State.CONFIRMED, now_ms, "record", said), Finish()
         if record.status == "FAILED":
             return _final(entry, State.REJECTED, now_ms, "record", said), Finish()
-    return _look_again(entry, policy, now_ms, "no settled record"), Settle()
+    return _look_again(entry, policy, now_ms, "no settled record", look), Settle()
 
 
 def _look_again(
-    entry: Entry, policy: Policy, now_ms: int, why: str, *, failed: bool = False
+    entry: Entry, policy: Policy, now_ms: int, why: str, look: LookedUp | None
 ) -> Entry:
-    """The same entry with its next look set, or UNRESOLVED once that has gone on for too long."""
-    entry = revised(entry, look_not_before_ms=_next_look_ms(entry, policy, now_ms, failed))
+    """The same entry with its next look set, or UNRESOLVED once that has gone on for too long.
+    `look`: what decided nothing; None if it failed."""
+    entry = revised(entry, look_not_before_ms=_next_look_ms(entry, policy, now_ms, look))
     since_ms = entry.searching_since_ms
     assert since_ms is not None
-    is_acknowledged = entry.tran_id is not None and not failed
+    is_acknowledged = entry.tran_id is not None and look is not None
     patience_ms = policy.record_wait_max_ms if is_acknowledged else policy.unresolved_after_ms
     if entry.state is not State.UNRESOLVED and now_ms >= since_ms + patience_ms:
         entry = _noted(entry, now_ms, "look", f"undecided for {patience_ms // 1000} s: {why}")
@@ -387,10 +392,10 @@ def _look_again(
     return _next(entry, entry.state, looks=entry.looks + 1)
 
 
-def _next_look_ms(entry: Entry, policy: Policy, now_ms: int, failed: bool) -> int:
-    first_ms = policy.failed_look_wait_ms if failed else policy.look_wait_ms
-    assert entry.attempt is not None
-    conclusive_ms = entry.attempt.fence_ms + policy.conclusive_after_ms + 1
+def _next_look_ms(entry: Entry, policy: Policy, now_ms: int, look: LookedUp | None) -> int:
+    first_ms = policy.failed_look_wait_ms if look is None else policy.look_wait_ms
+    known_since_ms = 0 if look is None else look.known_since_ms
+    conclusive_ms = conclusive_from_ms(entry, policy, known_since_ms) + 1
     if entry.tran_id is None and now_ms >= conclusive_ms:
         # The looks before the bound do not count: from here on each may decide.
         return now_ms + _doubled(first_ms, entry.looks - _LOOKS_BEFORE_THE_BOUND, policy)

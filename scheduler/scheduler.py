@@ -31,7 +31,7 @@ from .journal.lanes import SharedJournal
 from .journal.protocol import HistoryRow, StaleVersion, TranIdClaimed
 from .journal.timed import TimedJournal
 from .lanes import LaneOptions
-from .lifecycle import may_resolve_from_ms
+from .lifecycle import conclusive_from_ms
 from .margin import Settlements, checked_within
 from .model import ALL, Entry, Quote, State, Submission
 from .policy import RECV_WINDOW_MAX_MS, Limits, Policy
@@ -562,10 +562,10 @@ class Scheduler:
         entry = await self.get(key)
         if entry.state not in {State.UNKNOWN, State.UNRESOLVED}:
             raise NotResolvable("not_undecided", f"key: {key} is {entry.state}; nothing is open")
-        from_ms = may_resolve_from_ms(entry, self._policy)
-        is_sampled = await self._engine.timekeeper.sample()
-        is_known = is_sampled and self._engine.clock.is_trusted
-        if not is_known or self._engine.clock.now_ms() <= from_ms:
+        clock = self._engine.clock
+        is_known = await self._engine.timekeeper.sample() and clock.is_trusted
+        from_ms = conclusive_from_ms(entry, self._policy, clock.known_since_ms)
+        if not is_known or clock.now_ms() <= from_ms:
             raise NotResolvable(
                 "fence_not_passed",
                 f"key: {key} may still be executed; it can be resolved from {from_ms} on",

@@ -167,6 +167,7 @@ class Settler:
             claimed=frozenset(i for i, holder in holders.items() if holder != entry.key),
             as_of_ms=look.as_of_ms,
             is_trusted=look.is_trusted,
+            known_since_ms=look.known_since_ms,
             is_exclusive=is_exclusive,
         )
 

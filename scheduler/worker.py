@@ -5,6 +5,7 @@ what happened. Nothing is decided here: the rules are in `lifecycle`, and each s
 before it is acted on.
 """
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
@@ -96,6 +97,7 @@ class Worker:
         self._recorder = Recorder(policy, shared.journal, shared.clock, self.standing)
         self._tasks: TaskGroup | None = None
         self._cut_off: list[Entry] = []
+        self._cancelling: dict[str, asyncio.Future[Entry | None]] = {}
 
     # Life
 
@@ -207,9 +209,17 @@ class Worker:
 
     # What callers may do
 
-    def cancel(self, key: str) -> Coroutine[Any, Any, Entry | None]:
+    def cancel(self, key: str) -> "asyncio.Future[Entry | None]":
         """Take a waiting submission back: out of the queue at once, and for good when this was
-        awaited. None if it is not waiting."""
+        awaited. None if it is not waiting. Whoever else asks meanwhile gets the same answer."""
+        cancelling = self._cancelling.get(key)
+        if cancelling is None:
+            cancelling = asyncio.ensure_future(self._begin_to_cancel(key))
+            self._cancelling[key] = cancelling
+            cancelling.add_done_callback(lambda _: self._cancelling.pop(key))
+        return cancelling
+
+    def _begin_to_cancel(self, key: str) -> Coroutine[Any, Any, Entry | None]:
         entry = self.queue.remove(key)
         is_measured = entry is None and key in self._sender.measuring
         if is_measured:

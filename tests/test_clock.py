@@ -151,6 +151,13 @@ async def test_a_jump_is_forgiven_only_after_everything_under_way_has_passed() -
     assert clock.is_trusted
 
 
+async def test_a_jump_would_have_been_noticed_since_the_first_sample() -> None:
+    clock = await ticking()
+    await anyio.sleep(30)
+    sample(clock, NOW_MS + 30_100)
+    assert abs(clock.now_ms() - clock.known_since_ms - 30_000) <= SLACK_MS
+
+
 async def test_doubt_outlasts_the_widest_window_and_what_comes_after_it() -> None:
     assert JUMP_QUIET_MS >= 60_000 + 10_000 + 15_000
 

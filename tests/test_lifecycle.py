@@ -39,7 +39,7 @@ from scheduler.events import (
     StopAccount,
     Unmeasured,
 )
-from scheduler.lifecycle import MOVES, UNDECIDED, advance, may_resolve_from_ms, was_matched
+from scheduler.lifecycle import MOVES, UNDECIDED, advance, conclusive_from_ms, was_matched
 from scheduler.model import FINAL, Answer, Entry, Kind, Outcome, State, Transaction, revised
 from scheduler.policy import Policy
 from scheduler.refusals import Disposition
@@ -80,9 +80,10 @@ def look(
     as_of_ms: int = BOUND_MS + 1,
     claimed: frozenset[int] = frozenset(),
     is_trusted: bool = True,
+    known_since_ms: int = 0,
     is_exclusive: bool = True,
 ) -> LookedUp:
-    return LookedUp(records, claimed, as_of_ms, is_trusted, is_exclusive)
+    return LookedUp(records, claimed, as_of_ms, is_trusted, known_since_ms, is_exclusive)
 
 
 def live(start: Entry, *events: tuple[Event, int], policy: Policy = POLICY) -> Entry:
@@ -1010,6 +1011,17 @@ def test_both_looks_are_kept_as_evidence() -> None:
     assert seen == [BOUND_MS + 1, BOUND_MS + 1 + APART_MS]
 
 
+def test_an_attempt_of_an_earlier_process_counts_from_when_this_one_knew_the_time() -> None:
+    known_since_ms = NOW_MS + W_MS + 4_000
+    bound_ms = known_since_ms + P_MS + V_MS
+    early = look(as_of_ms=bound_ms, known_since_ms=known_since_ms)
+    after, _ = advance(unknown(), early, POLICY, bound_ms)
+    assert (after.absent_at_ms, after.look_not_before_ms) == (None, bound_ms + 1)
+    late = look(as_of_ms=bound_ms + 1, known_since_ms=known_since_ms)
+    after, _ = advance(unknown(), late, POLICY, bound_ms + 1)
+    assert after.absent_at_ms == bound_ms + 1
+
+
 @pytest.mark.parametrize(
     "between",
     [
@@ -1522,7 +1534,7 @@ def test_a_persons_word_is_kept_as_evidence() -> None:
 
 
 def test_a_person_may_decide_from_the_time_on_that_a_look_could() -> None:
-    assert may_resolve_from_ms(unknown(), POLICY) == BOUND_MS
+    assert conclusive_from_ms(unknown(), POLICY, 0) == BOUND_MS
 
 
 def test_a_person_may_overrule_an_acknowledged_id_whose_record_never_came() -> None:

@@ -297,6 +297,23 @@ async def test_what_is_queued_can_be_cancelled_and_what_is_in_the_air_cannot() -
         assert [t.amount for t in sim.ledger.booked()] == [1]
 
 
+async def test_two_that_cancel_at_once_get_the_same_answer() -> None:
+    class SlowJournal(MemoryJournal):
+        async def update(self, *entries: Entry, at_ms: int) -> None:
+            await anyio.sleep(1)
+            await super().update(*entries, at_ms=at_ms)
+
+    async with (
+        Simulator(port=None) as sim,
+        running(sim, journal=SlowJournal()) as scheduler,
+    ):
+        await scheduler.pause("main")
+        queued = await scheduler.submit("main", "BORROW", "USDT", "1")
+        first, second = await asyncio.gather(*[scheduler.cancel(queued.key) for _ in range(2)])
+        assert first.state is State.CANCELLED
+        assert first == second
+
+
 async def test_time_that_runs_out_before_anything_was_sent_is_expired() -> None:
     async with Simulator(port=None) as sim, running(sim) as scheduler:
         await scheduler.pause("main")

@@ -71,6 +71,14 @@ DEFECTS = (
         seed=5292,
     ),
     Defect(
+        name="a restart forgets that the exchange's time may have jumped meanwhile",
+        file="lifecycle.py",
+        sound="max(entry.attempt.fence_ms, known_since_ms)",
+        broken="entry.attempt.fence_ms",
+        by="sidecar",
+        seed=1111049,
+    ),
+    Defect(
         name="a FAILED record counts as success",
         file="lifecycle.py",
         sound='case [Transaction(status="CONFIRMED") as record]:',
@@ -82,7 +90,8 @@ DEFECTS = (
         name="a PENDING record counts as none",
         file="lifecycle.py",
         sound="""            entry = revised(entry, absent_at_ms=None)
-            return _look_again(entry, policy, now_ms, f"txId {record.tran_id} pending"), Settle()
+            said = f"txId {record.tran_id} pending"
+            return _look_again(entry, policy, now_ms, said, look), Settle()
 """,
         broken="""            pass
 """,
@@ -182,8 +191,8 @@ DEFECTS = (
     Defect(
         name="the look begins before the clock is read",
         file="exchange.py",
-        sound="return Look(tuple(found.values()), as_of_ms, is_trusted)",
-        broken="return Look(tuple(found.values()), self._clock.now_ms() + 20_000, True)",
+        sound="return Look(tuple(found.values()), as_of_ms, is_trusted, known_since_ms)",
+        broken="return Look(tuple(found.values()), self._clock.now_ms() + 20_000, True, 0)",
         by="plain",
         seed=12,
     ),
@@ -191,7 +200,7 @@ DEFECTS = (
         name="a look that failed counts as an empty one",
         file="exchange.py",
         sound="return LookUpFailed(str(error) or type(error).__name__)",
-        broken="return Look((), as_of_ms, is_trusted)",
+        broken="return Look((), as_of_ms, is_trusted, known_since_ms)",
         by="plain",
         seed=4826,
     ),
@@ -802,5 +811,13 @@ DEFECTS = (
         broken="for key in ():",
         by="sidecar",
         seed=300001,
+    ),
+    Defect(
+        name="what was taken back as a sidecar stopped is told as in doubt",
+        file="sidecar/gateway/desk.py",
+        sound="if taken_back is None:",
+        broken="if True:",
+        by="sidecar",
+        seed=1000147,
     ),
 )

@@ -132,14 +132,24 @@ class _Judge:
             if answer is None or answer.status == 200 or answer.status == 504:
                 continue
             is_promise = answer.status in {400, 429} or b"nothing was executed" in answer.body
-            if is_promise and entry is not None and entry.key in self._booked:
-                yield f"{entry.key} was told HTTP {answer.status}, and it is {entry.tran_id}"
+            booked = None if entry is None or entry.key not in self._booked else entry
+            if is_promise and booked and not self._was_kept_for_another(asking, booked):
+                yield f"{booked.key} was told HTTP {answer.status}, and it is {booked.tran_id}"
             if answer.status == 429 and "retry-after" not in answer.headers:
                 yield f"{_who(self._want(asking))} was told 429 without Retry-After"
             if answer.status not in {400, 401, 408, 429, 503}:
                 yield f"{_who(self._want(asking))} was told HTTP {answer.status}"
             if answer.status == 400 and asking.content["code"] not in {-1021, -1100}:
                 yield from self._word_for_word(asking, entry)
+
+    def _was_kept_for_another(self, refused: Asking, entry: Entry) -> bool:
+        """Whether nothing was kept for this request, and it was for another one with its key."""
+        kept_s = self._story.durable_s[entry.key]
+        return kept_s > refused.began_s and any(
+            other.began_s <= kept_s and self._key(other) == entry.key
+            for other in self._loans
+            if other is not refused and (other.answer is None or other.answer.status == 200)
+        )
 
     def _word_for_word(self, asking: Asking, entry: Entry | None) -> Iterator[str]:
         told = asking.content
@@ -155,12 +165,7 @@ class _Judge:
             was_sent = entry is not None and any(
                 sent_s <= asking.ended_s for sent_s in self._sent_s[entry.key]
             )
-            # What comes as the sidecar begins to stop may be queued, or just so no more.
-            is_late = any(
-                asking.began_s >= stop_s - NOTICED_WITHIN_S and asking.ended_s >= stop_s
-                for stop_s in self._story.stops_s
-            )
-            if not was_sent and not is_late:
+            if not was_sent:
                 yield f"{_who(self._want(asking))} was told 504, and nothing was sent"
 
     def unheard(self) -> Iterator[str]:
@@ -320,6 +325,11 @@ class _Judge:
 
     def _want(self, asking: Asking) -> Want:
         return self._plan.wants[asking.want]
+
+    def _key(self, asking: Asking) -> str | None:
+        """The key that its client chose."""
+        want = self._want(asking)
+        return None if want.key is None else f"{_who(want)}:{want.key}"
 
     def _entry(self, asking: Asking) -> Entry | None:
         """The submission that an answer names."""

@@ -58,7 +58,8 @@ class Desk:
         self._orders = count()
         self._keys = new_keys()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._taking_back: list[asyncio.Task[Any]] = []
+        self._taking_back: dict[str, asyncio.Task[Entry | None]] = {}
+        """What was in hand when the sidecar began to stop."""
         self._recovery: asyncio.Task[None] | None = None
         self._is_recovered = False
         self.is_draining = False
@@ -157,10 +158,16 @@ class Desk:
     async def _followed(self, stay: Stay) -> Entry:
         assert stay.key is not None
         landing_s = min(LANDING_MAX_S, LANDING_SHARE * stay.request.caller.patience_s)
-        entry = await self._waited(stay.key, stay.left_s)
-        if entry.is_final or entry.state is State.UNRESOLVED:
-            return entry
-        return await self._waited(stay.key, landing_s)
+        try:
+            entry = await self._waited(stay.key, stay.left_s)
+            if entry.is_final or entry.state is State.UNRESOLVED:
+                return entry
+            return await self._waited(stay.key, landing_s)
+        except Closed:  # perhaps after it was taken back, and before this could see it
+            taken_back = self._taken_back(stay.key)
+            if taken_back is None:
+                raise
+            return taken_back
 
     async def _waited(self, key: str, timeout_s: float) -> Entry:
         """As it stands after that time; if nothing was sent, and nobody else waits, taken back."""
@@ -277,16 +284,26 @@ class Desk:
     def drain(self) -> None:
         """Take nothing new; what has not been sent is taken back now, and its client told."""
         self.is_draining = True
-        self._taking_back += [self._start(self._take_back(key)) for key in self._holders]
+        for key in self._holders:
+            if key in self._taking_back:
+                continue
+            self._taking_back[key] = self._start(self._take_back(key))
 
     async def drained(self) -> None:
         """Wait until what was not sent is taken back, as far as the journal does that in time."""
         if self._taking_back:
-            await asyncio.wait(self._taking_back, timeout=TAKEN_BACK_S)
+            await asyncio.wait(self._taking_back.values(), timeout=TAKEN_BACK_S)
 
-    async def _take_back(self, key: str) -> None:
+    async def _take_back(self, key: str) -> Entry | None:
         with suppress(SchedulerError):
-            await self._scheduler.cancel(key)
+            return await self._scheduler.cancel(key)
+        return None
+
+    def _taken_back(self, key: str) -> Entry | None:
+        taking_back = self._taking_back.get(key)
+        if taking_back is None or not taking_back.done() or taking_back.cancelled():
+            return None
+        return taking_back.result()
 
     async def aclose(self) -> None:
         """End what is under way, within a bound."""
