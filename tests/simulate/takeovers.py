@@ -276,8 +276,8 @@ _JOURNALS: dict[str | None, type[HostJournal]] = {
     "lease by the local clock": TrustsItsLease,
 }
 DEFECTS = {
-    "stamp at the socket": 15,
-    "epoch checked outside the transaction": 52,
+    "stamp at the socket": 39,
+    "epoch checked outside the transaction": 194,
     "lease by the local clock": 0,
 }
 """Each with the first seed that finds it."""
