@@ -156,6 +156,20 @@ class AccountQueue:
                     return Choice(self._take_out(entry))
         return Choice(wait_ms=min(waits) if waits else None)
 
+    def may_start_new(self, entry: Entry, now_ms: int, headroom: Headroom) -> bool:
+        """Whether an entry that is not here yet would be handed out at once: with nothing before
+        it, nothing to look at first, and nothing known to hold it."""
+        is_urgent = entry.priority is Priority.URGENT
+        weight_wait_ms = headroom.urgent_ms if is_urgent else headroom.normal_ms
+        return (
+            not self._queued
+            and weight_wait_ms <= 0
+            and now_ms < entry.deadline_ms
+            and not entry.submission.takes_a_look
+            and not self._gate.is_short(entry)
+            and self.may_start(entry, now_ms)
+        )
+
     def may_start(self, entry: Entry, now_ms: int) -> bool:
         """Whether nothing has come up that holds an entry which was handed out a moment ago."""
         is_held = self._paused_for or self._held_until_ms > now_ms

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 from .engine import Engine
 from .errors import AccountStopped, CannotStartInTime, JournalUnavailable, KeyReused, QueueFull
@@ -34,6 +35,8 @@ class Intake:
         self._limits = limits
         self._watchers = watchers
         self._adding: Counter[str] = Counter()
+        self._queueing: Counter[str] = Counter()
+        """How many of an account are on their way into its queue."""
         self._accepting: set[asyncio.Task[tuple[Entry, bool]]] = set()
 
     async def accept(self, asked: Submission) -> tuple[Entry, bool]:
@@ -43,19 +46,32 @@ class Intake:
         CannotStartInTime, AccountStopped, JournalUnavailable; then nothing was kept, except that
         after the last it may have been.
         """
+        starting = self._start(asked)
+        if starting is not None:
+            kept = await starting
+            return (kept, False) if kept.submission is asked else (_same(kept, asked), True)
         # A task, so that a caller that is cancelled while the journal writes loses its submission
         # neither the run nor its place before those that come later.
+        account = asked.account
+        self._queueing[account] += 1
         accepting = asyncio.ensure_future(self._accept(asked))
         self._accepting.add(accepting)
-        accepting.add_done_callback(self._over)
+        accepting.add_done_callback(partial(self._over, account))
         return await asyncio.shield(accepting)
+
+    def _start(self, asked: Submission) -> "asyncio.Future[Entry] | None":
+        """Have its first attempt begin with it, if it may and nothing is before it."""
+        if self._remote is not None or self._queueing[asked.account]:
+            return None
+        return self._engine.worker(asked.account).start_new(asked)
 
     async def settle(self) -> None:
         """Wait for what is being taken."""
         if self._accepting:
             await asyncio.wait(self._accepting)
 
-    def _over(self, accepting: asyncio.Task[tuple[Entry, bool]]) -> None:
+    def _over(self, account: str, accepting: asyncio.Task[tuple[Entry, bool]]) -> None:
+        self._queueing[account] -= 1
         self._accepting.discard(accepting)
         if not accepting.cancelled():
             accepting.exception()  # whoever asked may be gone, and a refusal is no defect

@@ -1,9 +1,10 @@
 """One account's sending: turns choose what goes next, and flights carry the attempts out.
 
 A turn, once something has called for it, starts whatever may start now and sees to it that the next
-one comes in time. A flight makes one attempt durable, sends it, has its outcome made durable, and
-goes on with the attempt that may follow at once. Neither decides anything: what may go is for the
-queue and the budget, what an answer means for `lifecycle`.
+one comes in time. A flight makes one attempt durable, together with its submission where that is
+new and nothing is before it, sends it, has its outcome made durable, and goes on with the attempt
+that may follow at once. Neither decides anything: what may go is for the queue and the budget, what
+an answer means for `lifecycle`.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ from .journal.protocol import AlreadyInAir, StaleVersion
 from .ledger import Charge, limited_until_ms
 from .leftovers import Leftovers
 from .measure import Measurer
-from .model import Attempt, Entry, Kind, Priority
+from .model import Attempt, Entry, Kind, Priority, Submission, revised
 from .policy import Policy
 from .recorder import JOURNAL_RETRY_S, Step
 from .refusals import Disposition
@@ -297,11 +298,70 @@ class Sender:
         except StaleVersion:  # taken back meanwhile
             await lane.reread(entry.key, is_landing=True)
 
+    def start_new(self, asked: Submission) -> "asyncio.Future[Entry] | None":
+        """Keep a submission together with its first attempt, by one write instead of two, if that
+        may start at once; None if it may not.
+
+        The entry as it is kept, or was before under the same key. Raises JournalUnavailable; then
+        it may have been kept.
+        """
+        flights, entry = self._flights, Entry(submission=asked)
+        if flights is None or not self._may_start_new(entry):
+            return None
+        kept: asyncio.Future[Entry] = self._loop.create_future()
+        flights.start(self._keep_and_fly(self._minted(entry), kept), name=f"attempt {entry.key}")
+        return kept
+
+    def _may_start_new(self, entry: Entry) -> bool:
+        lane = self._lane
+        if not self._is_recovered or lane.exchange.exclusion(entry) in self.in_air:
+            return False
+        now_ms, steady_ms = lane.clock.both_ms()
+        return lane.queue.may_start_new(entry, now_ms, self._headroom(steady_ms))
+
+    async def _keep_and_fly(self, flight: Flight, told: "asyncio.Future[Entry]") -> None:
+        try:
+            durable = await self._keep(flight, told)
+        finally:
+            if not told.done():
+                told.set_exception(JournalUnavailable("journal: the scheduler ended meanwhile"))
+        if durable is not None:
+            await self._go_on(durable)
+
+    async def _keep(self, flight: Flight, told: "asyncio.Future[Entry]") -> Flight | None:
+        """The flight once its submission and its attempt are durable; None if it is over."""
+        lane, asked = self._lane, flight.entry.submission
+        try:
+            kept = await lane.journal.add(flight.entry, sent=flight.sent)
+        except JournalUnavailable as error:
+            if not told.done():
+                told.set_exception(error)
+            await self._failed_to_write(flight, error)
+            return None
+        if kept.submission is not asked:  # which has its key
+            self._drop(flight)
+            if not kept.is_final:  # while this was in the air it could not be taken up
+                lane.adopt(kept, is_landing=True)
+            self._landed(flight.sent, flight.attempt.exclusion)
+            _tell(told, kept)
+            return None
+        queued = Entry(submission=asked, seq=kept.seq)
+        flight = revised(flight, entry=queued, sent=revised(flight.sent, seq=kept.seq))
+        self.in_air[flight.attempt.exclusion] = flight.sent
+        lane.shared.watchers.changed(queued)
+        _tell(told, queued)
+        if kept == queued:
+            return flight if await self._is_durable(flight) else None
+        lane.shared.watchers.changed(flight.sent, queued.state)
+        return flight
+
     async def _fly(self, flight: Flight) -> None:
         """Carry an attempt out, and after it those whose turn comes with the outcome before."""
-        following: Flight | None = None
         if await self._is_durable(flight):
-            following = await self._carry(flight)
+            await self._go_on(flight)
+
+    async def _go_on(self, durable: Flight) -> None:
+        following: Flight | None = durable
         while following is not None:
             following = await self._carry(following)
 
@@ -379,9 +439,7 @@ class Sender:
         try:
             await lane.journal.update(sent, at_ms=flight.attempt.timestamp_ms)
         except JournalUnavailable as error:
-            lane.standing.journal_failed(error)
-            await anyio.sleep(JOURNAL_RETRY_S)
-            await self._take_back(flight)
+            await self._failed_to_write(flight, error)
             return False
         except AlreadyInAir:  # another process works on the account
             lane.queue.hold(Disposition.BUSY, flight.entry, lane.clock.now_ms())
@@ -393,17 +451,27 @@ class Sender:
         lane.shared.watchers.changed(sent, flight.entry.state)
         return True
 
-    async def _take_back(self, flight: Flight) -> None:
-        """Nothing of the attempt was sent, nor will be: go by what the journal has of it. What it
-        holds of the attempt is corrected before anything else starts."""
-        lane, sent = self._lane, flight.sent
-        lane.budget.ledger.drop(flight.charge)
+    async def _failed_to_write(self, flight: Flight, error: JournalUnavailable) -> None:
+        self._lane.standing.journal_failed(error)
+        await anyio.sleep(JOURNAL_RETRY_S)
+        await self._take_back(flight)
+
+    def _drop(self, flight: Flight) -> None:
+        """Nothing of the attempt was sent, nor will be."""
+        self._lane.budget.ledger.drop(flight.charge)
         self._note_gate(flight.entry, NotSent(""))
+
+    async def _take_back(self, flight: Flight) -> None:
+        """Drop it, and go by what the journal has of it. What it holds of the attempt is corrected
+        before anything else starts."""
+        lane, sent = self._lane, flight.sent
+        self._drop(flight)
         try:
             kept = await lane.kept(sent.key)
             try:
-                if kept == sent:
-                    await lane.apply(sent, NotSent("the journal failed"))
+                # One that was new does not know its `seq` if the journal did not answer.
+                if kept is not None and kept == revised(sent, seq=kept.seq):
+                    await lane.apply(kept, NotSent("the journal failed"))
                     return
             except StaleVersion:  # another owner's, minted in the same millisecond
                 kept = await lane.kept(sent.key)
@@ -441,3 +509,8 @@ class Sender:
         else:
             shared.gate.ended(entry, was_lent=isinstance(event, Accepted))
         shared.gate_changed()
+
+
+def _tell(told: "asyncio.Future[Entry]", kept: Entry) -> None:
+    if not told.done():  # else whoever asked has left
+        told.set_result(kept)

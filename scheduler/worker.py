@@ -39,7 +39,7 @@ from .journal.rows import past_attempt
 from .leftovers import Leftovers
 from .marks import Marks
 from .measure import Measurer
-from .model import Entry, Kind, State
+from .model import Entry, Kind, State, Submission
 from .policy import Limits, Policy
 from .recorder import JOURNAL_RETRY_S, Recorder, Step
 from .refusals import Disposition
@@ -201,6 +201,11 @@ class Worker:
         flying = {entry.key for entry in self.in_air.values()}
         settling = {entry.key for entry in self.settler.entries()}
         return key in self.queue or key in settling or (key in flying and not is_landing)
+
+    def start_new(self, asked: Submission) -> "asyncio.Future[Entry] | None":
+        """Keep a new submission together with its first attempt, if that may start at once; as
+        `Sender.start_new`."""
+        return self._sender.start_new(asked)
 
     def put(self, entry: Entry) -> None:
         """Queue a durable entry, and let it start at once if it may."""

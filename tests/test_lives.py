@@ -27,9 +27,8 @@ RARE = {
     "UNRESOLVED to CONFIRMED",
     "ACCEPTED to REJECTED",
     "alarm shared_account",
-    "alarm failed_record",
 }
-RARE_PLAIN = {*RARE, "UNRESOLVED to NOT_EXECUTED"}
+RARE_PLAIN = {*RARE, "UNRESOLVED to NOT_EXECUTED", "alarm failed_record"}
 RARE_STACK = {
     *RARE,
     "crash",

@@ -344,9 +344,9 @@ async def test_a_caller_that_stops_waiting_leaves_its_submission_alone() -> None
 
 async def test_a_caller_cancelled_while_it_submits_does_not_undo_it() -> None:
     class SlowJournal(MemoryJournal):
-        async def add(self, entry: Entry) -> Entry:
+        async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
             await anyio.sleep(1)
-            return await super().add(entry)
+            return await super().add(entry, sent=sent)
 
     async with (
         Simulator(port=None) as sim,

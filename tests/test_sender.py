@@ -1,11 +1,14 @@
-"""What is queued when an answer comes goes on at once, by one write with the outcome before it."""
+"""What may start at once does so by one write: what is queued when an answer comes together with
+the outcome before it, and a new submission together with its first attempt."""
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
+import anyio
 import pytest
 
-from scheduler import Entry, Scheduler, State
+from scheduler import Entry, Limits, Scheduler, State
 from scheduler.account import AccountLike
 from scheduler.journal.memory import MemoryJournal
 from scheduler.journal.protocol import AlreadyInAir, StaleVersion
@@ -133,3 +136,111 @@ async def test_what_the_journal_did_not_take_costs_no_weight() -> None:
             await scheduler.resume("main")
             await scheduler.wait("k2", timeout=60)
             assert (await scheduler.status("main")).weight_used == 3 * 1500
+
+
+# New submissions
+
+
+class Keeping(MemoryJournal):
+    """Notes what it is asked to keep, takes its time, and may keep it without its attempt."""
+
+    def __init__(self, *, is_able: bool = True) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self._is_able = is_able
+
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
+        self.asked.append(f"keep {entry.key}" + (" and its attempt" if sent else ""))
+        await anyio.sleep(0.1)
+        kept = await super().add(entry, sent=sent if self._is_able else None)
+        await anyio.sleep(0.1)
+        return kept
+
+    async def update(self, *entries: Entry, at_ms: int) -> None:
+        self.asked.append(" and ".join(f"{entry.key} {entry.state}" for entry in entries))
+        await super().update(*entries, at_ms=at_ms)
+
+
+QUICK = Limits(min_gap_ms=0)
+
+
+async def test_a_new_submission_and_its_attempt_are_one_write() -> None:
+    journal = Keeping()
+    async with (
+        Simulator(port=None, processing_ms=SLOW_MS) as sim,
+        Scheduler([sim.account("main")], journal=journal, transport=sim.transport) as scheduler,
+    ):
+        await scheduler.borrow("main", "USDT", "1", key="first")  # with which the account begins
+        journal.asked.clear()
+        taken = await scheduler.submit("main", "BORROW", "USDT", "2", key="second")
+        assert (taken.state, taken.seq, taken.version) == (State.QUEUED, 2, 1)
+        kept = await scheduler.get("second")
+        assert (kept.state, kept.version) == (SENT, 2)
+        assert (await scheduler.wait("second")).state is CONFIRMED
+        rows = await scheduler.history("second")
+        assert [row.state for row in rows] == [State.QUEUED, SENT, CONFIRMED]
+    assert journal.asked == ["keep second and its attempt", "second SENT", "second CONFIRMED"]
+
+
+@pytest.mark.parametrize("is_able", [True, False])
+async def test_each_of_many_is_executed_once_in_the_order_of_their_submission(
+    *, is_able: bool
+) -> None:
+    journal = Keeping(is_able=is_able)
+    async with (
+        Simulator(port=None, processing_ms=10) as sim,
+        Scheduler(
+            [sim.account("main")], journal=journal, transport=sim.transport, limits=QUICK
+        ) as scheduler,
+    ):
+        await scheduler.borrow("main", "USDT", "1")
+        amounts = [str(amount) for amount in range(2, 32)]
+        async with asyncio.TaskGroup() as callers:
+            for number, amount in enumerate(amounts):
+                asked = scheduler.submit("main", "BORROW", "USDT", amount, key=amount)
+                callers.create_task(asked)
+                await anyio.sleep(0.03 * (number % 8))
+        ends = [await scheduler.wait(amount) for amount in amounts]
+        assert {end.state for end in ends} == {CONFIRMED}
+        assert [str(t.amount) for t in sim.ledger.booked()] == ["1", *amounts]
+
+
+async def test_a_submission_that_is_kept_alone_is_sent_only_once_its_attempt_is_durable() -> None:
+    journal = Keeping(is_able=False)
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal=journal, transport=sim.transport) as scheduler,
+    ):
+        await scheduler.borrow("main", "USDT", "1")
+        journal.asked.clear()
+        await scheduler.borrow("main", "USDT", "2", key="k")
+    assert journal.asked == ["keep k and its attempt", "k SENT", "k CONFIRMED"]
+
+
+async def test_a_key_that_is_known_starts_nothing() -> None:
+    journal = Keeping()
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal=journal, transport=sim.transport) as scheduler,
+    ):
+        first = await scheduler.borrow("main", "USDT", "1", key="k")
+        weight = scheduler.overview().accounts[0].weight_used
+        assert await scheduler.borrow("main", "USDT", "1.0", key="k") == first
+        assert scheduler.overview().accounts[0].weight_used == weight
+        assert (await scheduler.borrow("main", "USDT", "2")).state is CONFIRMED
+        assert [str(t.amount) for t in sim.ledger.booked()] == ["1", "2"]
+
+
+async def test_a_caller_that_leaves_while_both_are_written_leaves_them_alone() -> None:
+    journal = Keeping()
+    async with (
+        Simulator(port=None) as sim,
+        Scheduler([sim.account("main")], journal=journal, transport=sim.transport) as scheduler,
+    ):
+        await scheduler.borrow("main", "USDT", "1")
+        leaving = asyncio.create_task(scheduler.borrow("main", "USDT", "2", key="k"))
+        await anyio.sleep(0.05)
+        leaving.cancel()
+        await anyio.sleep(0.3)
+        assert (await scheduler.wait("k")).state is CONFIRMED
+        assert len(sim.ledger.booked()) == 2

@@ -4,7 +4,7 @@ import bisect
 
 from ..model import FINAL, Entry, Kind, Outcome, State, revised
 from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
-from .rows import history_detail, past_attempt
+from .rows import history_detail, minted_ms, past_attempt
 
 
 class MemoryJournal:
@@ -27,7 +27,7 @@ class MemoryJournal:
     async def aclose(self) -> None:
         """Nothing to close: what was kept can still be read."""
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         assert entry == Entry(submission=entry.submission), "a new entry has been nowhere yet"
         known = self._entries.get(entry.key)
         if known is not None:
@@ -35,7 +35,14 @@ class MemoryJournal:
         kept = revised(entry, seq=len(self._in_order) + 1)
         self._in_order.append(kept)
         self._keep(kept, kept.submitted_at_ms)
-        return kept
+        if sent is None:
+            return kept
+        sent = revised(sent, seq=kept.seq)
+        try:
+            await self.update(sent, at_ms=minted_ms(sent))
+        except AlreadyInAir:
+            return kept
+        return sent
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
         for entry in entries:

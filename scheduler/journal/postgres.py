@@ -103,7 +103,7 @@ class PostgresJournal:
 
     # Writing
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         assert entry == Entry(submission=entry.submission), "a new entry has been nowhere yet"
         work: dict[str, Any] = {"do": "add", "entry": submission_fields(entry)}
         # Whoever else owns the lane when this is written, or takes it later, has to hear of it.

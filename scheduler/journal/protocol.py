@@ -80,11 +80,15 @@ class Journal(Protocol):
     async def aclose(self) -> None:
         """Finish what was begun and release it; harmless if it was never opened."""
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         """Keep a new entry and return it with its `seq`, later than every entry before it.
 
         New means that it holds nothing but its submission. Where the key exists already, nothing
         is written and the kept entry is returned: the caller compares the two.
+
+        `sent` is its next version, with its first attempt. A journal that can keeps both in this
+        one write, and returns it; where it cannot, or another attempt is in the air, it keeps the
+        entry alone.
         """
 
     async def update(self, *entries: Entry, at_ms: int) -> None:

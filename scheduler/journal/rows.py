@@ -18,6 +18,12 @@ def past_attempt(entry: Entry) -> PastAttempt:
     )
 
 
+def minted_ms(sent: Entry) -> int:
+    """When the attempt was minted, which is when it is written."""
+    assert sent.attempt is not None
+    return sent.attempt.timestamp_ms
+
+
 def history_detail(entry: Entry) -> str:
     """What a history row says of a change besides its state."""
     if entry.state is State.QUEUED and entry.answer is not None:

@@ -49,9 +49,9 @@ class SqliteJournal:
             await self._in_thread(self._store.close)
         self._executor.shutdown(wait=False)
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         assert entry == Entry(submission=entry.submission), "a new entry has been nowhere yet"
-        return await self._write(partial(self._store.add, entry))
+        return await self._write(partial(self._store.add, entry, sent))
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
         await self._write(partial(self._store.update, entries, at_ms))

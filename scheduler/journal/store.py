@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ..errors import JournalUnavailable
-from ..model import Entry, Evidence, Kind, State
+from ..model import Entry, Evidence, Kind, State, revised
 from . import file
 from .access import take
 from .archive import Archive, archive_path
@@ -28,7 +28,7 @@ from .codec import (
 from .connection import Connect, Connection, Cursor, Value, close, connect
 from .group_commit import Outcome, Work
 from .protocol import AlreadyInAir, HistoryRow, PastAttempt, StaleVersion, TranIdClaimed
-from .rows import history_detail
+from .rows import history_detail, minted_ms
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class Store:
 
     # Writes, inside a transaction
 
-    def add(self, entry: Entry) -> Entry:
+    def add(self, entry: Entry, sent: Entry | None) -> Entry:
         cursor = self._execute(INSERT_ENTRY, submission_values(entry.submission))
         if cursor.rowcount == 0:
             kept = self.get(entry.key)
@@ -134,7 +134,14 @@ class Store:
             return kept
         kept = Entry(submission=entry.submission, seq=cursor.lastrowid or 0)
         self._note(kept, kept.submitted_at_ms)
-        return kept
+        if sent is None:
+            return kept
+        sent = revised(sent, seq=kept.seq)
+        try:
+            self.update((sent,), minted_ms(sent))
+        except AlreadyInAir:  # of this statement alone, which is undone
+            return kept
+        return sent
 
     def update(self, entries: tuple[Entry, ...], at_ms: int) -> None:
         assert len({entry.key for entry in entries}) == len(entries), "an entry changes once"

@@ -30,8 +30,8 @@ class TimedJournal:
 
     # Not coroutines that await another: each is called several times in every life.
 
-    def add(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
-        return self._timed(self._journal.add(entry))
+    def add(self, entry: Entry, *, sent: Entry | None = None) -> Coroutine[Any, Any, Entry]:
+        return self._timed(self._journal.add(entry, sent=sent))
 
     def update(self, *entries: Entry, at_ms: int) -> Coroutine[Any, Any, None]:
         return self._timed(self._journal.update(*entries, at_ms=at_ms))

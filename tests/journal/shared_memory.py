@@ -261,7 +261,7 @@ class HostJournal:
         if self._pending:
             await asyncio.wait(self._pending)
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         epoch = self.lanes.epochs.get(entry.account)
 
         async def add() -> Entry:

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from scheduler.errors import JournalUnavailable
 from scheduler.journal import Journal
+from scheduler.journal.lanes import SharedJournal
 from scheduler.journal.protocol import AlreadyInAir, HistoryRow, StaleVersion, TranIdClaimed
 from scheduler.model import Entry, Kind, Outcome, State, revised
 
@@ -113,6 +114,37 @@ async def test_the_same_key_added_at_once_is_kept_once(journal: Journal) -> None
     entries = await asyncio.gather(*(journal.add(new("k")) for _ in range(20)))
     assert len({entry.seq for entry in entries}) == 1
     assert await journal.find() == [entries[0]]
+
+
+async def test_an_entry_and_its_first_attempt_are_one_write(journal: Journal) -> None:
+    entry = new("k")
+    kept = await journal.add(entry, sent=sent(entry))
+    assert await journal.get("k") == kept
+    if isinstance(journal, SharedJournal):  # which keeps the entry alone
+        assert kept == Entry(submission=entry.submission, seq=kept.seq)
+        kept = await write(journal, sent(kept))
+    assert kept == revised(sent(entry), seq=kept.seq)
+    assert [row.state for row in await journal.history("k")] == [State.QUEUED, State.SENT]
+    (past,) = await journal.attempts_since(kept.account, 0)
+    assert past.attempt == kept.attempt
+    await write(journal, confirmed(kept, 7))
+
+
+async def test_a_known_key_gets_no_attempt(journal: Journal) -> None:
+    first = await journal.add(new("k"))
+    assert await journal.add(new("k"), sent=sent(new("k"))) == first
+    assert await journal.get("k") == first
+    assert await journal.attempts_since(first.account, 0) == []
+
+
+async def test_an_entry_is_kept_alone_while_another_attempt_is_in_the_air(
+    journal: Journal,
+) -> None:
+    await write(journal, sent(await journal.add(new("k"))))
+    kept = await journal.add(new("l"), sent=sent(new("l")))
+    assert kept == await journal.get("l") == Entry(submission=kept.submission, seq=kept.seq)
+    assert [row.state for row in await journal.history("l")] == [State.QUEUED]
+    assert [past.key for past in await journal.attempts_since(kept.account, 0)] == ["k"]
 
 
 async def test_later_entries_have_higher_seqs(journal: Journal) -> None:

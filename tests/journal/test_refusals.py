@@ -40,7 +40,7 @@ def refusal(path: Path) -> str:
 
 
 def add(store: Store, key: str = "k") -> None:
-    ((_, error),) = store.commit([lambda: store.add(new(key))])
+    ((_, error),) = store.commit([lambda: store.add(new(key), None)])
     if error is not None:
         raise error
 

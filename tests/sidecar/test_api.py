@@ -144,9 +144,9 @@ async def test_a_client_that_leaves_changes_nothing() -> None:
 
 async def test_who_leaves_before_a_submission_is_durable_has_submitted_all_the_same() -> None:
     class Slow(MemoryJournal):
-        async def add(self, entry: Entry) -> Entry:
+        async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
             await asyncio.sleep(3)
-            return await super().add(entry)
+            return await super().add(entry, sent=sent)
 
     async with house(listen=(), hosts=("localhost:80",), journal=Slow()) as at:
         pipe = Pipe(at.sidecar)

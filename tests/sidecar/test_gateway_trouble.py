@@ -53,9 +53,9 @@ async def test_a_client_that_leaves_while_the_journal_fails_has_no_second_loan()
 class SlowJournal(MemoryJournal):
     """Takes its time to write, and reads at once what is written by then."""
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         await asyncio.sleep(0.1)
-        kept = await super().add(entry)
+        kept = await super().add(entry, sent=sent)
         await asyncio.sleep(0.1)
         return kept
 

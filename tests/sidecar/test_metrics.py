@@ -316,10 +316,10 @@ class FullDisk(MemoryJournal):
 
     is_full = False
 
-    async def add(self, entry: Entry) -> Entry:
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
         if self.is_full:
             raise JournalUnavailable("journal: the disk is full")
-        return await super().add(entry)
+        return await super().add(entry, sent=sent)
 
 
 async def test_a_journal_that_takes_no_writes_is_shown_until_it_takes_one() -> None:

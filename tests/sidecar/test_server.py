@@ -237,7 +237,7 @@ async def test_a_scheduler_that_was_closed_under_it_is_answered_for() -> None:
 
 async def test_a_journal_that_fails_is_told_and_nothing_is_sent() -> None:
     class Failing(MemoryJournal):
-        async def add(self, entry: Entry) -> Entry:
+        async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
             raise JournalUnavailable("journal: the disk is full")
 
     async with house(journal=Failing()) as at, asking(at.address) as asker:

@@ -114,8 +114,8 @@ class MortalJournal:
         self._journal = journal
         self._fate = fate
 
-    async def add(self, entry: Entry) -> Entry:
-        return await self._fate.around(lambda: self._journal.add(entry))
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
+        return await self._fate.around(lambda: self._journal.add(entry, sent=sent))
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
         await self._fate.around(lambda: self._journal.update(*entries, at_ms=at_ms))

@@ -64,17 +64,20 @@ def violations(story: Story, simulator: Simulator) -> list[str]:
 def _transactions_by_key(story: Story, simulator: Simulator) -> dict[str, list[Transaction]]:
     """What the exchange booked or tried for each submission, told apart by what was sent: no two
     attempts of an account share their timestamp, unless the exchange's clock was set back."""
-    keys = {
-        _sent(c.entry.account, c.entry.attempt.timestamp_ms, c.entry, c.entry.amount): c.entry.key
-        for c in story.changes
-        if c.entry.state is State.SENT and c.entry.attempt is not None
-    }
+    sent: dict[tuple[object, ...], list[tuple[float, str]]] = defaultdict(list)
+    for change in story.changes:
+        entry = change.entry
+        if entry.state is State.SENT and entry.attempt is not None:
+            what = _sent(entry.account, entry.attempt.timestamp_ms, entry, entry.amount)
+            sent[what].append((change.began_s, entry.key))
     caused: dict[str, list[Transaction]] = defaultdict(list)
     for transaction in simulator.ledger.transactions:
         stamp = transaction.request_timestamp_ms
         if stamp is not None:
-            sent = _sent(transaction.account, stamp, transaction, transaction.amount)
-            caused[keys.get(sent, NOBODY)].append(transaction)
+            what = _sent(transaction.account, stamp, transaction, transaction.amount)
+            # After the exchange's clock was set back, one timestamp may be minted a second time.
+            before = [each for each in sent[what] if each[0] <= transaction.started_s]
+            caused[max(before)[1] if before else NOBODY].append(transaction)
     return caused
 
 

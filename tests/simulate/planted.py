@@ -575,9 +575,7 @@ DEFECTS = (
     Defect(
         name="sends although the journal failed",
         file="sender.py",
-        sound="""            lane.standing.journal_failed(error)
-            await anyio.sleep(JOURNAL_RETRY_S)
-            await self._take_back(flight)
+        sound="""            await self._failed_to_write(flight, error)
             return False
 """,
         broken="            return True\n",
@@ -642,7 +640,7 @@ DEFECTS = (
         finally:
 """,
         by="sidecar",
-        seed=2,
+        seed=5,
     ),
     Defect(
         name="a submission is acknowledged before it is durable",
@@ -762,7 +760,7 @@ DEFECTS = (
         sound="amount=Decimal(self.loan.amount),",
         broken="amount=self.loan.amount,",
         by="sidecar",
-        seed=4,
+        seed=1,
     ),
     Defect(
         name="two clients of one account share their keys",
@@ -802,7 +800,7 @@ DEFECTS = (
         sound="    await sidecar.drained()",
         broken="    pass",
         by="sidecar",
-        seed=16,
+        seed=44,
     ),
     Defect(
         name="what is decided before a restarted gateway looks is nobody's",
@@ -818,6 +816,40 @@ DEFECTS = (
         sound="if taken_back is None:",
         broken="if True:",
         by="sidecar",
-        seed=1000147,
+        seed=104,
+    ),
+    Defect(
+        name="sends although the journal did not keep the submission",
+        file="sender.py",
+        sound="""            await self._failed_to_write(flight, error)
+            return None
+""",
+        broken="            return flight\n",
+        by="tests/test_journal_failure.py",
+        seed=0,
+    ),
+    Defect(
+        name="a new submission starts before those that are on their way to the queue",
+        file="intake.py",
+        sound="if self._remote is not None or self._queueing[asked.account]:",
+        broken="if self._remote is not None:",
+        by="tests/test_sender.py",
+        seed=0,
+    ),
+    Defect(
+        name="a submission that was kept without its attempt is sent",
+        file="sender.py",
+        sound="if kept == queued:",
+        broken="if False:",
+        by="tests/test_sender.py",
+        seed=0,
+    ),
+    Defect(
+        name="what had the key of a new one is taken up by nobody",
+        file="sender.py",
+        sound="if not kept.is_final:  # while this was in the air it could not be taken up",
+        broken="if False:",
+        by="http",
+        seed=1873,
     ),
 )

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from scheduler import Entry, Scheduler, State, clock
 from scheduler.journal import Journal
 from scheduler.journal.group_commit import Outcome, Work
 from scheduler.journal.sqlite import SqliteJournal
+from scheduler.model import revised
 from scheduler.simulator import Simulator
 
 from .. import virtual_time
@@ -44,31 +45,48 @@ class Witness:
         self._simulator = simulator
         self._asked: dict[int, list[Change]] = {}
 
-    async def add(self, entry: Entry) -> Entry:
-        kept = await self._journal.add(entry)
-        self._story.latest.setdefault(kept.key, kept)
-        self._story.durable_s.setdefault(kept.key, asyncio.get_running_loop().time())
+    async def add(self, entry: Entry, *, sent: Entry | None = None) -> Entry:
+        if sent is None:
+            kept = await self._journal.add(entry)
+            self._keep(kept)
+            return kept
+        number = self._ask(sent)
+        kept = await self._journal.add(entry, sent=sent)
+        (asked,) = self._asked.pop(number)
+        is_sent = kept == revised(sent, seq=kept.seq)
+        self._keep(Entry(submission=kept.submission, seq=kept.seq) if is_sent else kept)
+        if is_sent:
+            self._tell(replace(asked, entry=kept))
         return kept
 
     async def update(self, *entries: Entry, at_ms: int) -> None:
-        now_s = asyncio.get_running_loop().time()
-        self._story.writes += 1
-        number, now_ms = self._story.writes, self._simulator.now_ms()
-        changes = [Change(now_s, now_ms, entry, now_s, number) for entry in entries]
-        self._asked[number] = changes
+        number = self._ask(*entries)
         # What is cut off or fails here may have been made all the same.
         await self._journal.update(*entries, at_ms=at_ms)
-        del self._asked[number]
-        for change in changes:
+        for change in self._asked.pop(number):
             self._tell(change)
+
+    def _ask(self, *entries: Entry) -> int:
+        now_s, now_ms = asyncio.get_running_loop().time(), self._simulator.now_ms()
+        self._story.writes += 1
+        number = self._story.writes
+        self._asked[number] = [Change(now_s, now_ms, entry, now_s, number) for entry in entries]
+        return number
+
+    def _keep(self, kept: Entry) -> None:
+        self._story.latest.setdefault(kept.key, kept)
+        self._story.durable_s.setdefault(kept.key, asyncio.get_running_loop().time())
 
     def recover(self, kept: dict[str, Entry]) -> None:
         """Tells what was written and not heard of."""
         for change in (change for changes in self._asked.values() for change in changes):
-            told = self._story.latest.get(change.entry.key)
-            if kept.get(change.entry.key) == change.entry != told:
+            key = change.entry.key
+            there = kept.get(key)
+            if there is None or there == self._story.latest.get(key):
+                continue
+            if there == revised(change.entry, seq=there.seq):  # new ones do not know theirs
                 self._story.counts["written and not heard of"] += 1
-                self._tell(change)
+                self._tell(replace(change, entry=there))
 
     def _tell(self, change: Change) -> None:
         now_s = asyncio.get_running_loop().time()
