@@ -1,10 +1,9 @@
-"""One account's sending: turns choose what goes next, and flights carry the attempts out.
+"""One account's sending: carries attempts out.
 
-A turn, once something has called for it, starts whatever may start now and sees to it that the next
-one comes in time. A flight makes one attempt durable, together with its submission where that is
-new and nothing is before it, sends it, has its outcome made durable, and goes on with the attempt
-that may follow at once. Neither decides anything: what may go is for the queue and the budget, what
-an answer means for `lifecycle`.
+A flight makes one attempt durable, together with its submission where that is new and nothing is
+before it, sends it, has its outcome made durable, and goes on with the attempt that may follow at
+once. Nothing is decided here: what may go is for the queue and the budget, asked in `turns`, and
+what an answer means for `lifecycle`.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ import anyio
 from msgspec import Struct
 
 from . import lifecycle
-from .account_queue import AccountQueue, Headroom
+from .account_queue import AccountQueue
 from .amounts import Measured
 from .budget import Budget
 from .clock import Clock
@@ -23,7 +22,6 @@ from .errors import JournalUnavailable
 from .events import (
     Accepted,
     Chosen,
-    DeadlinePassed,
     Event,
     Lost,
     NotSent,
@@ -46,6 +44,7 @@ from .refusals import Disposition
 from .remnant import leaves_remnants
 from .shared import Shared
 from .standing import Standing
+from .turns import Turns
 
 
 class Lane(Protocol):
@@ -106,29 +105,23 @@ class Sender:
         self.measuring: dict[str, Entry] = {}
         """What takes a look at the account first, by key."""
         self._lane = lane
-        self._loop = asyncio.get_running_loop()
+        self._turns = Turns(lane, self.in_air, self._launch)
         self._flights: Flights | None = None
         self._flights_over = asyncio.Event()
         self._flights_over.set()
-        self._is_turn_due = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_recovering = False
-        self._is_recovered = False
 
     # Life
 
     def start(self, flights: Flights) -> None:
         """Begin to take turns; nothing is sent before the account has recovered."""
         self._flights = flights
-        self.poke()
+        self._turns.start(flights)
 
     async def end(self) -> None:
         """Take no more turns, cancel what is in the air and wait until it is over."""
-        flights, self._flights = self._flights, None
-        if self._timer is not None:
-            self._timer.cancel()
-        if flights is not None:
-            await flights.end()
+        self._turns.end()
+        if self._flights is not None:
+            await self._flights.end()
 
     async def landed(self) -> None:
         """Wait until nothing is in the air."""
@@ -136,91 +129,11 @@ class Sender:
 
     def poke(self) -> None:
         """Something changed: choose again."""
-        has_nothing = self._is_recovered and not self._lane.queue
-        if not (self._is_turn_due or has_nothing):
-            self._is_turn_due = True
-            self._loop.call_soon(self._take_turn)
-
-    # Turns
+        self._turns.poke()
 
     def turn(self) -> None:
         """Choose now. Whatever starts begins to run in the next turn of the loop."""
-        flights = self._flights
-        if flights is None:
-            return
-        try:
-            wait_ms = self._start_what_may(flights)
-        except Exception as defect:
-            flights.die(defect)
-        else:
-            self._come_back_in(wait_ms)
-
-    def _start_what_may(self, flights: Flights) -> int | None:
-        """How long until the next turn is due, if nothing calls for one before."""
-        lane = self._lane
-        queue = lane.queue
-        if lane.clock.is_set and not self._is_recovering:
-            self._is_recovering = True
-            flights.start(self._recover(), name="recover")
-        if self._is_recovering and not self._is_recovered:
-            return None
-        while True:
-            now_ms, steady_ms = lane.clock.both_ms()
-            overdue = queue.take_overdue(now_ms)
-            if overdue:
-                flights.start(self._expire(overdue), name="expire")
-            if not queue:
-                return None
-            choice = queue.take(now_ms, self._headroom(steady_ms), self.in_air)
-            if choice.entry is None:
-                return choice.wait_ms
-            self._launch(choice.entry, flights)
-
-    def _come_back_in(self, wait_ms: int | None) -> None:
-        if wait_ms is None:
-            return
-        at_s = self._loop.time() + wait_ms / 1000
-        if self._timer is not None:
-            if self._timer.when() <= at_s:
-                return  # it comes in time, and will then ask again
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at_s, self._on_time)
-
-    def _take_turn(self) -> None:
-        self._is_turn_due = False
-        self.turn()
-
-    def _on_time(self) -> None:
-        self._timer = None
-        self.turn()
-
-    async def _recover(self) -> None:
-        await self._lane.recover()
-        self._is_recovered = True
-        self.poke()
-
-    def _headroom(self, steady_ms: int) -> Headroom:
-        lane = self._lane
-        headroom = lane.budget.headroom(steady_ms)
-        closed_ms = lane.shared.address.wait_ms(steady_ms)
-        if not closed_ms:
-            return headroom
-        return Headroom(
-            normal_ms=max(headroom.normal_ms, closed_ms),
-            urgent_ms=max(headroom.urgent_ms, closed_ms),
-        )
-
-    async def _expire(self, overdue: list[Entry]) -> None:
-        """All at once, so that the journal can write them together."""
-        async with anyio.create_task_group() as expiring:
-            for entry in overdue:
-                expiring.start_soon(self._expire_one, entry)
-
-    async def _expire_one(self, entry: Entry) -> None:
-        try:
-            await self._lane.apply(entry, DeadlinePassed())
-        except StaleVersion:
-            await self._lane.reread(entry.key)
+        self._turns.turn()
 
     # Attempts
 
@@ -305,19 +218,19 @@ class Sender:
         The entry as it is kept, or was before under the same key. Raises JournalUnavailable; then
         it may have been kept.
         """
-        flights, entry = self._flights, Entry(submission=asked)
+        flights, entry = self._turns.flights, Entry(submission=asked)
         if flights is None or not self._may_start_new(entry):
             return None
-        kept: asyncio.Future[Entry] = self._loop.create_future()
+        kept: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         flights.start(self._keep_and_fly(self._minted(entry), kept), name=f"attempt {entry.key}")
         return kept
 
     def _may_start_new(self, entry: Entry) -> bool:
         lane = self._lane
-        if not self._is_recovered or lane.exchange.exclusion(entry) in self.in_air:
+        if lane.exchange.exclusion(entry) in self.in_air:
             return False
         now_ms, steady_ms = lane.clock.both_ms()
-        return lane.queue.may_start_new(entry, now_ms, self._headroom(steady_ms))
+        return lane.queue.may_start_new(entry, now_ms, self._turns.headroom(steady_ms))
 
     async def _keep_and_fly(self, flight: Flight, told: "asyncio.Future[Entry]") -> None:
         try:
@@ -415,7 +328,7 @@ class Sender:
             return None
         others = self.in_air.keys() - {flight.attempt.exclusion}
         now_ms, steady_ms = lane.clock.both_ms()
-        entry = lane.queue.take(now_ms, self._headroom(steady_ms), others).entry
+        entry = lane.queue.take(now_ms, self._turns.headroom(steady_ms), others).entry
         if entry is None:
             return None
         if entry.submission.takes_a_look:  # at what the one before it leaves

@@ -66,6 +66,7 @@ ACTING = {
     "flights": "attempts in the air, as tasks",
     "shared": "what all accounts of a scheduler have in common",
     "leftovers": "what a repayment of everything left",
+    "turns": "what starts next, whenever something calls for it",
     "sender": "sending, one attempt at a time",
     "worker": "carrying actions out",
     "adviser": "looking up what helps after a refusal",
