@@ -23,12 +23,12 @@ CLOSE_MIN = 3
 been one step."""
 UNTRIED_SHARE = 5
 """Until then they may spend this part of the minute at once."""
-SMALL_SHARE = 3
+SMALL_SHARE = 2.5
 """What comes at once is small where a minute has held so many times as much."""
 LEVELS = 120
 """In so many steps is reckoned what to leave; no more than half of them is left before it is
 spent."""
-HELD_SHARE = 0.5
+HELD_SHARE = 0.6
 """A refusal has us keep back what may come at once, on average for this part of a minute."""
 QUIET_COSTS = 4
 """What else it costs, in requests: itself, and the quiet after it."""
@@ -93,7 +93,7 @@ class Habits:
                 most.raise_latest(by)
 
     def held(self, weight: int, now_ms: int) -> None:
-        """A minute held so much of theirs, though it was not seen to come."""
+        """A minute held so much of theirs, whenever it came."""
         self._most[-1].add(weight, now_ms)
 
     def reckon(self, now_ms: int) -> None:
@@ -124,7 +124,7 @@ class Habits:
     def _and_one_more(self, most: int, now_ms: int) -> int:
         """The most yet is not the most: of many small steps there may be one more."""
         at_once = self._most[0].get(now_ms)
-        return most + at_once if at_once <= most // SMALL_SHARE else most
+        return most + at_once if at_once <= most / SMALL_SHARE else most
 
 
 class _Reckoning:

@@ -207,7 +207,10 @@ class Ledger:
         """The exchange refused `charge` for weight; `is_counted`: it said what was used by then,
         and `learn` was told."""
         least = None if is_counted else max(0, self._limit - charge.own + 1)
-        self._others.refused(now_ms, least=least)
+        minute, until_ms = self._window.minute, now_ms + MINUTE_MS
+        if minute is Minute.FIXED:
+            until_ms = self._window.ends_ms(now_ms)
+        self._others.refused(now_ms, charge.started_ms, until_ms, minute, least=least)
 
     def room_ms(self, now_ms: int) -> int | None:
         """How long until one more fits beside what others have spent by now; None where the window

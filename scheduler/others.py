@@ -37,6 +37,8 @@ class Others:
         """What they may have spent beyond that, by the latest reply."""
         self._late = 0
         """What of it may have come with the latest step."""
+        self._shown = 0
+        """What of it a refusal was the first to show, until the next reply shows all of it."""
         self._unseen = 0
         """What a refusal that counted nothing has them believed to have spent besides, for a
         minute."""
@@ -77,24 +79,42 @@ class Others:
                 habits.stood(self._sum, now_ms - self._seen_ms)
             self._expire(now_ms)
             self._most.add(least, now_ms)
-            self._rise(least, most, now_ms, until_ms)
+            rise, shown = max(0, least - self._sum), self._shown
+            new = self._rise(least, most, now_ms, until_ms)
+            if rise or shown:
+                habits.reached(least, now_ms, by=shown + rise if shown else new)
             self._fall(least, most)
             habits.reckon(now_ms)
         self._more = most - self._sum
+        self._late = min(self._late, self._more)
+        self._shown = 0
         self._seen_ms = self._since_ms = since_ms
 
-    def refused(self, now_ms: int, *, least: int | None) -> None:
-        """An attempt was refused for weight. `least`: what they had spent by then at the least,
-        where the refusal did not say what was counted and `observe` was not told; it may be as
-        much more as they spend at once."""
+    def refused(
+        self, now_ms: int, since_ms: int, until_ms: int, minute: Minute, *, least: int | None
+    ) -> None:
+        """An attempt sent at `since_ms` was refused for weight. `least`: what they had spent by
+        then at the least, where the refusal did not say what was counted and `observe` was not
+        told. It may be as much more as they spend at once: what a later reply counts of that is
+        taken to have come by now, too, and to count until `until_ms`. If it came later we learn
+        so by a refusal, though no sooner than a minute after this one."""
         unseen = self._unseen if now_ms < self._careful_until_ms else 0
         self._careful_until_ms = now_ms + MINUTE_MS
         if least is None:
             return
         self._expire(now_ms)
-        at_once = self._habits.within(now_ms - self._seen_ms, now_ms)
-        self._unseen = max(least - self._sum, at_once, unseen)
-        self._habits.held(self._sum + self._unseen, now_ms)
+        habits = self._habits
+        known = self._sum + max(habits.within(now_ms - self._seen_ms, now_ms), unseen)
+        if minute is Minute.ROLLING:
+            known = min(known, habits.in_a_minute(now_ms))
+        known = max(known, least, self._sum)
+        self._most.add(least, now_ms)
+        if least > self._sum:
+            self._late = 0  # of an earlier step
+            self._shown += least - self._sum
+            self._rise(least, known, now_ms, until_ms)
+            self._since_ms = since_ms
+        self._unseen = known - self._sum
 
     def falls_ms(self, now_ms: int, minute: Minute) -> int | None:
         """When less may be left to them, if nothing more is seen of them; None if never."""
@@ -119,23 +139,25 @@ class Others:
             left -= weight
         return falling
 
-    def _rise(self, least: int, most: int, now_ms: int, until_ms: int) -> None:
+    def _rise(self, least: int, most: int, now_ms: int, until_ms: int) -> int:
+        """Returns how much of the rise is a new step."""
         rise = least - self._sum
         if rise <= 0:
-            return
+            return 0
         self._sum = least
         steps, habits = self._steps, self._habits
         late = min(rise, self._late) if steps else 0
-        if late:  # it had come with the latest step, of which so much was taken for ours
+        if late:  # it had come with the latest step, but was not sure by then
             since_ms, weight, ends_ms = steps[-1]
             steps[-1] = (since_ms, weight + late, ends_ms)
             self._late -= late
             habits.grew(late)
-        habits.reached(least, now_ms, by=rise - late)
         if rise > late:
             steps.append((self._since_ms, rise - late, until_ms))
             self._late = most - least
             habits.rose(((since_ms, weight) for since_ms, weight, _ in reversed(steps)), now_ms)
+        habits.held(least, now_ms)
+        return rise - late
 
     def _fall(self, least: int, most: int) -> None:
         steps = self._steps

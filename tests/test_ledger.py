@@ -409,6 +409,14 @@ def test_where_it_is_fixed_nothing_is_free_before_the_minute_ends() -> None:
     assert book.foreign(MINUTE_MS) == 0
 
 
+def test_where_it_is_fixed_what_came_with_a_refusal_is_free_with_the_next_minute() -> None:
+    book, now_ms = taken_for_fixed(100, 1_000), 30_000
+    refuse(book, now_ms, None)
+    observe(book, 22 * REQUEST, now_ms + 5_000)  # two of them are ours
+    before, after = book.foreign(MINUTE_MS - 1), book.foreign(MINUTE_MS)
+    assert before - after == 20 * REQUEST
+
+
 @pytest.mark.parametrize(
     ("retry_after_ms", "wait_ms"),
     [

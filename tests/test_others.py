@@ -2,6 +2,7 @@
 
 import pytest
 
+from scheduler.habits import Habits
 from scheduler.others import MINUTE_MS, Others
 from scheduler.window import Minute
 
@@ -21,6 +22,13 @@ def observe(
     """A reply to a request sent 200 ms ago."""
     until_ms = now_ms + MINUTE_MS if until_ms is None else until_ms
     them.observe(weight, weight + doubt, now_ms, now_ms - 200, until_ms)
+
+
+def refuse(
+    them: Others, now_ms: int, *, least: int | None = None, minute: Minute = ROLLING
+) -> None:
+    """A refusal of a request sent 200 ms ago."""
+    them.refused(now_ms, now_ms - 200, now_ms + MINUTE_MS, minute, least=least)
 
 
 def margin(them: Others, now_ms: int, minute: Minute = ROLLING, *, expired: int = 0) -> int:
@@ -135,7 +143,7 @@ def test_for_a_minute_after_a_refusal_there_is_room_for_what_came_at_once() -> N
     them = others()
     now_ms = used_to(them, 3 * WEIGHT, every_ms=5_000)
     before = margin(them, now_ms)
-    them.refused(now_ms, least=None)
+    refuse(them, now_ms)
     assert margin(them, now_ms) == 3 * WEIGHT
     assert margin(them, now_ms + MINUTE_MS - 1) > before
     assert margin(them, now_ms + MINUTE_MS) == before
@@ -144,7 +152,7 @@ def test_for_a_minute_after_a_refusal_there_is_room_for_what_came_at_once() -> N
 def test_the_longer_nothing_was_heard_of_them_the_more_may_have_come() -> None:
     them = others()
     now_ms = used_to(them, 3 * WEIGHT, every_ms=5_000)
-    them.refused(now_ms, least=None)
+    refuse(them, now_ms)
     margins = [margin(them, now_ms + later_ms) for later_ms in (0, 7_000, 15_000, 31_000)]
     assert margins == sorted(margins)
     assert margins[-1] >= 6 * 3 * WEIGHT
@@ -155,16 +163,26 @@ def test_there_is_no_more_room_than_a_minute_ever_held() -> None:
     for at_ms, known in ((0, 0), (20_000, BURST), (70_000, BURST)):
         observe(them, known, at_ms - 500)
         observe(them, known + BURST, at_ms)
-    them.refused(70_000, least=None)
+    refuse(them, 70_000)
     assert margin(them, 70_000) == 0
     assert margin(them, 80_000) == BURST  # one of the two has gone
     assert margin(them, 80_000, FIXED) == BURST
 
 
+def test_of_more_than_two_steps_there_may_be_one_more() -> None:
+    them, known = others(), 0
+    for at_ms, step in ((0, 0), (10_000, 5), (20_000, 5), (30_000, 3)):
+        observe(them, known, at_ms - 500)
+        known += step * WEIGHT
+        observe(them, known, at_ms)
+    refuse(them, 30_000)
+    assert margin(them, 30_000) == 5 * WEIGHT
+
+
 def test_until_they_are_known_they_may_spend_a_fifth_of_the_minute_at_once() -> None:
     them = others()
     observe(them, WEIGHT, 0)
-    them.refused(500, least=None)
+    refuse(them, 500)
     assert margin(them, 500, UNKNOWN) == LIMIT // 5
 
 
@@ -172,7 +190,7 @@ def test_a_rise_over_a_long_silence_is_one_step_until_they_are_known_better() ->
     them = others()
     observe(them, 0, 0)
     observe(them, 2 * BURST, 40_000)
-    them.refused(40_000, least=None)
+    refuse(them, 40_000)
     assert margin(them, 40_000, UNKNOWN) == 2 * BURST
     for number in range(1, 4):
         observe(them, 2 * BURST + (number - 1) * WEIGHT, 40_000 + number * 2_500 - 500)
@@ -185,7 +203,7 @@ def test_what_was_taken_for_ours_while_it_had_expired_there_was_theirs() -> None
     now_ms = used_to(them, WEIGHT)
     least = them.known(now_ms, ROLLING)
     observe(them, least, now_ms + 500, doubt=2 * WEIGHT)
-    them.refused(now_ms + 500, least=None)
+    refuse(them, now_ms + 500)
     margins = [margin(them, now_ms + 500, expired=n * WEIGHT) for n in range(4)]
     assert [m - margins[0] for m in margins] == [0, WEIGHT, 2 * WEIGHT, 2 * WEIGHT]
 
@@ -194,16 +212,97 @@ def test_a_refusal_that_counts_nothing_has_them_have_spent_as_much_as_they_do_at
     them = others()
     now_ms = used_to(them, 3 * WEIGHT, every_ms=5_000)
     known = them.known(now_ms, ROLLING)
-    them.refused(now_ms, least=known + WEIGHT)
+    refuse(them, now_ms, least=known + WEIGHT)
     assert them.known(now_ms, ROLLING) == known + 3 * WEIGHT
     observe(them, known + WEIGHT, now_ms + 500)
     assert them.known(now_ms + 500, ROLLING) == known + WEIGHT
 
 
+def test_what_came_with_a_refusal_and_shows_only_later_is_free_a_minute_after_the_refusal() -> None:
+    them = others()
+    for at_ms, weight in ((0, 0), (500, BURST), (61_000, 0), (70_000, 0)):
+        observe(them, weight, at_ms)
+    refuse(them, 70_200, least=WEIGHT)
+    observe(them, BURST, 85_000)
+    assert [them.known(t, ROLLING) for t in (130_199, 130_200)] == [BURST, 0]
+
+
+def test_what_did_not_come_with_a_refusal_and_comes_later_is_free_later() -> None:
+    them = others()
+    for at_ms, weight in ((0, 0), (500, BURST), (61_000, 0), (70_000, 0)):
+        observe(them, weight, at_ms)
+    refuse(them, 70_200, least=WEIGHT)
+    observe(them, WEIGHT, 85_000)
+    observe(them, BURST, 100_000)
+    assert [them.known(t, ROLLING) for t in (130_200, 160_000)] == [BURST - WEIGHT, 0]
+
+
+def test_what_came_with_a_refusal_is_not_free_with_an_earlier_step() -> None:
+    them = others()
+    observe(them, 0, 0)
+    observe(them, BURST, 500, doubt=2 * WEIGHT)
+    refuse(them, 1_000, least=BURST + WEIGHT)
+    observe(them, 2 * BURST, 10_000)
+    assert [them.known(t, ROLLING) for t in (60_499, 60_500, 61_000)] == [2 * BURST, BURST, 0]
+
+
+def test_what_they_do_not_do_at_once_came_after_the_refusal() -> None:
+    them = others()
+    for number in range(4):
+        observe(them, number * WEIGHT, number * 1_000)
+    refuse(them, 33_000, least=4 * WEIGHT)
+    observe(them, 14 * WEIGHT, 33_300)
+    assert margin(them, 33_300, FIXED) == 10 * WEIGHT  # so that is what they do at once
+
+
+def twice_within_half_a_minute() -> Others:
+    """Others who spend a burst at once, known to have done so twice within 20 s, and once now."""
+    them = others()
+    for at_ms, weight in ((0, 0), (500, BURST), (20_000, BURST), (20_500, 2 * BURST)):
+        observe(them, weight, at_ms)
+    observe(them, 0, 81_000)
+    observe(them, BURST, 81_500)
+    return them
+
+
+@pytest.mark.parametrize(("minute", "bursts"), [(ROLLING, 2), (FIXED, 3)])
+def test_where_it_rolls_a_refusal_has_them_have_spent_no_more_than_a_minute_ever_held(
+    minute: Minute, bursts: int
+) -> None:
+    them = twice_within_half_a_minute()
+    refuse(them, 111_500, least=BURST + WEIGHT, minute=minute)
+    assert them.known(111_500, minute) == bursts * BURST
+
+
+def test_a_minute_held_what_a_reply_counted_however_long_nothing_was_heard_before() -> None:
+    them = others()
+    for at_ms, weight in ((0, 0), (50_000, 10 * WEIGHT), (100_000, 20 * WEIGHT)):
+        observe(them, weight, at_ms)
+    refuse(them, 100_500)
+    assert them.known(110_000, ROLLING) == 10 * WEIGHT
+    assert margin(them, 110_000) == 10 * WEIGHT
+
+
+def test_a_step_that_a_refusal_was_the_first_to_show_is_reckoned_once_and_at_its_full_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    them, reckoned = others(), list[tuple[int, int]]()
+    observe(them, BURST, 0)
+    monkeypatch.setattr(
+        Habits, "reached", lambda _, level, now_ms, *, by: reckoned.append((level, by))
+    )
+    refuse(them, 30_000, least=BURST + WEIGHT)
+    assert reckoned == []
+    for at_ms in (40_000, 40_500):
+        observe(them, 2 * BURST, at_ms)
+    assert reckoned == [(2 * BURST, BURST)]
+
+
 @pytest.mark.parametrize("minute", list(Minute))
 def test_what_a_refusal_had_them_have_spent_is_free_a_minute_later(minute: Minute) -> None:
     them = others()
-    them.refused(1_000, least=LIMIT - WEIGHT)  # so that nothing more of ours fits to ask
+    # So that nothing more of ours fits to ask.
+    refuse(them, 1_000, least=LIMIT - WEIGHT, minute=minute)
     assert them.known(1_000, minute) == LIMIT - WEIGHT
     assert them.falls_ms(1_000, minute) == 1_000 + MINUTE_MS
     assert them.known(1_000 + MINUTE_MS, minute) == 0
@@ -214,7 +313,7 @@ def test_every_moment_at_which_less_may_be_left_is_named(minute: Minute) -> None
     them = others()
     for at_ms, weight in ((0, 0), (1_000, BURST), (2_000, 3 * WEIGHT), (30_000, BURST)):
         observe(them, weight, at_ms)
-    them.refused(31_000, least=None)
+    refuse(them, 31_000)
 
     def left(at_ms: int) -> int:
         known = them.known(at_ms, minute)
