@@ -118,7 +118,7 @@ def _cpu(result: Mapping[str, Any]) -> str:
         "One borrow of the scheduler itself, from call to CONFIRMED (journal in memory, no "
         f"network, nothing waiting): **{bare['least']:.2f}** of one signed post with aiohttp "
         f"(medians {bare['median']:.2f}); {result['borrow'][0]['us']:.0f} against "
-        f"{result['bare_post']['us']:.0f} µs here. With its journal on disk, three synced commits "
+        f"{result['bare_post']['us']:.0f} µs here. With its journal on disk, two synced commits "
         f"a borrow, and over HTTP: {http['least']:.2f} of that post (medians "
         f"{http['median']:.2f}).\n\n"
         "Each measurement is a process of its own, the least of its rounds; a post counts this "
