@@ -20,7 +20,7 @@ from scheduler import (
     State,
     clock,
 )
-from scheduler.model import Alarm
+from scheduler.model import ALL, Alarm
 from scheduler.simulator import SimulatedAccount, Simulator
 
 from .. import virtual_time
@@ -30,6 +30,8 @@ from .plan import Job, Plan
 FIRST_DEBT = "100000"
 SETTLES_S = 20.0
 """What the exchange has acknowledged is booked by then."""
+LOOKED_AFTER_S = 30.0
+"""A repayment of everything, for what interest left of it."""
 PATIENCE_S = 2 * 3600
 """After the faults end, everything must be decided within this."""
 
@@ -160,7 +162,7 @@ async def attend(plan: Plan, story: Story, scheduler: Scheduler, simulator: Simu
                 callers.start_soon(_call, scheduler, story, key, job)
         await until(plan.quiet_at_s)
         with anyio.move_on_after(PATIENCE_S):
-            while not all_final(plan, story):
+            while not all_final(plan, story) or _is_looked_after(story):
                 await anyio.sleep(1)
                 await resolve(scheduler, story, simulator)
         callers.cancel_scope.cancel()
@@ -263,6 +265,15 @@ def all_final(plan: Plan, story: Story) -> bool:
     # What repays what interest left has a key of its own.
     told = len(story.refused) + sum(key.startswith("k") for key in story.latest)
     return told == len(plan.jobs) and all(e.is_final for e in story.latest.values())
+
+
+def _is_looked_after(story: Story) -> bool:
+    """Whether what a repayment of everything left may still be looked for, and then repaid."""
+    since_s = asyncio.get_running_loop().time() - LOOKED_AFTER_S
+    return any(
+        change.loop_s > since_s and change.entry.requested == ALL
+        for change in reversed(story.changes)
+    )
 
 
 async def until(at_s: float) -> None:
