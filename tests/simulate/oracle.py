@@ -10,6 +10,7 @@ from scheduler import Entry, NotConfirmed, State
 from scheduler.simulator import Simulator
 from scheduler.simulator.ledger import Transaction
 
+from ..pipes import ARRIVES_WITHIN_S
 from .life import FIRST_DEBT, Change, Story
 
 GAP_MS = 100
@@ -267,25 +268,37 @@ def _pace(story: Story) -> Iterator[str]:
 
 
 def _weight(story: Story, simulator: Simulator) -> Iterator[str]:
-    accounts = {a.account for a in simulator.ledger.arrivals if a.account is not None}
-    restarts = story.counts["crash"] + story.counts["stopped and started again"]
-    for account in sorted(accounts):
+    for account in sorted({a.account for a in simulator.ledger.arrivals if a.account is not None}):
         weight = simulator.ledger.most_weight_in_a_minute(account)
-        if weight > LIMIT and restarts and _jumps_ms(story):
-            weight = _by_its_own_clock(simulator, account)
+        if weight > LIMIT:
+            weight = _foreseeable(story, simulator, account)
         if weight > LIMIT:
             yield f"{account}: {weight} of weight in a minute"
 
 
-def _by_its_own_clock(simulator: Simulator, account: str) -> int:
-    """The most weight in what is a minute by the exchange's clock as well: a process that starts
-    has nothing else to tell how long ago an earlier one sent, and that clock was set."""
-    spent = [a for a in simulator.ledger.arrivals if a.account == account and a.budget == "uid"]
+def _foreseeable(story: Story, simulator: Simulator, account: str) -> int:
+    """The most weight in a minute of what anybody could reckon with: not of requests that were
+    held up for longer than any is taken to be, and, after a restart, in what is a minute by the
+    exchange's clock as well, if that was set: nothing else tells a process that starts how long ago
+    an earlier one sent."""
+    restarts = story.counts["crash"] + story.counts["stopped and started again"]
+    is_set = restarts and _jumps_ms(story)
+    spent = [
+        each
+        for each in simulator.ledger.arrivals
+        if each.account == account
+        and each.budget == "uid"
+        and (
+            each.request_timestamp_ms is None
+            or each.at_ms - each.request_timestamp_ms <= RECV_WINDOW_MS + ARRIVES_WITHIN_S * 1_000
+        )
+    ]
     return max(
         sum(
             each.weight
             for each in spent
-            if 0 <= last.loop_s - each.loop_s < 60 and last.at_ms - each.at_ms < 60_000
+            if 0 <= last.loop_s - each.loop_s < 60
+            and (not is_set or last.at_ms - each.at_ms < 60_000)
         )
         for last in spent
     )
