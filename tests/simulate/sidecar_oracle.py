@@ -209,13 +209,15 @@ class _Judge:
         )
 
     def _came_late(self, left: Asking, later: list[Asking]) -> bool:
-        """Whether the next request that was surely looked at came after the time for adoption."""
+        """Whether the next request that was surely looked at came after the time for adoption; the
+        last, if it is sure of none."""
         handled = (
             a
             for a in later
             if a.answer is not None and (told_by(a) is not NOTHING or a.answer.status == 504)
         )
-        back_s = next((asking.began_s for asking in handled), left.ended_s)
+        last_s = later[-1].began_s if later else left.ended_s
+        back_s = next((asking.began_s for asking in handled), last_s)
         return back_s - left.ended_s + NOTICED_WITHIN_S >= self._plan.adopt_s
 
     # Natives
