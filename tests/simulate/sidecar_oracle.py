@@ -165,7 +165,12 @@ class _Judge:
             was_sent = entry is not None and any(
                 sent_s <= asking.ended_s for sent_s in self._sent_s[entry.key]
             )
-            if not was_sent:
+            # What comes as the sidecar begins to stop may be queued, or just so no more.
+            is_late = any(
+                asking.began_s >= stop_s - NOTICED_WITHIN_S and asking.ended_s >= stop_s
+                for stop_s in self._story.stops_s
+            )
+            if not was_sent and not is_late:
                 yield f"{_who(self._want(asking))} was told 504, and nothing was sent"
 
     def unheard(self) -> Iterator[str]:
