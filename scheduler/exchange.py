@@ -117,12 +117,8 @@ class Exchange:
             await self._timekeeper.read()
         except READ_ERRORS as error:
             return LookUpFailed(f"no exchange time: {str(error) or type(error).__name__}")
-        clock = self._clock
-        as_of_ms, is_trusted, known_since_ms = (
-            clock.now_ms(),
-            clock.is_trusted,
-            clock.known_since_ms,
-        )
+        as_of_ms, is_trusted = self._clock.now_ms(), self._clock.is_trusted
+        known_since_ms = self._clock.known_since_ms
         found: dict[int, Transaction] = {}
         try:
             for page in range(1, PAGES_MAX + 1):

@@ -187,14 +187,14 @@ class Ledger:
             return
         window = self._window
         surely = window.judge(used, now_ms, charge.started_ms, exchange_ms)
-        own, until_ms = max(self.own(now_ms), charge.own), now_ms + MINUTE_MS
+        own = max(self.own(now_ms), charge.own)
         if window.minute is Minute.FIXED:
             if not window.began(charge.started_ms):
                 return
             own = surely = window.own(now_ms) + len(self._open) * self._weight
-            until_ms = window.ends_ms(now_ms)
         least = max(0, used - own)
         most = max(least, used - surely)
+        until_ms = self._counts_until_ms(now_ms)
         self._others.observe(least, most, now_ms, charge.started_ms, until_ms)
         self._expired = max(0, charge.own - self._own)
 
@@ -207,9 +207,7 @@ class Ledger:
         """The exchange refused `charge` for weight; `is_counted`: it said what was used by then,
         and `learn` was told."""
         least = None if is_counted else max(0, self._limit - charge.own + 1)
-        minute, until_ms = self._window.minute, now_ms + MINUTE_MS
-        if minute is Minute.FIXED:
-            until_ms = self._window.ends_ms(now_ms)
+        until_ms, minute = self._counts_until_ms(now_ms), self._window.minute
         self._others.refused(now_ms, charge.started_ms, until_ms, minute, least=least)
 
     def room_ms(self, now_ms: int) -> int | None:
@@ -236,6 +234,11 @@ class Ledger:
         self._blocks_in_a_row = 0
 
     # Upkeep
+
+    def _counts_until_ms(self, now_ms: int) -> int:
+        """Until when the exchange counts what is spent now."""
+        is_fixed = self._window.minute is Minute.FIXED
+        return self._window.ends_ms(now_ms) if is_fixed else now_ms + MINUTE_MS
 
     def _left_to_others(self, now_ms: int, own: int) -> tuple[int, int]:
         """What they have spent, and how much more to leave them, both on top of `own`."""

@@ -13,11 +13,8 @@ from typing import Protocol
 import anyio
 from msgspec import Struct
 
-from . import lifecycle
-from .account_queue import AccountQueue
+from . import lifecycle, turns
 from .amounts import Measured
-from .budget import Budget
-from .clock import Clock
 from .errors import JournalUnavailable
 from .events import (
     Accepted,
@@ -42,29 +39,17 @@ from .policy import Policy
 from .recorder import JOURNAL_RETRY_S, Step
 from .refusals import Disposition
 from .remnant import leaves_remnants
-from .shared import Shared
 from .standing import Standing
-from .turns import Turns
 
 
-class Lane(Protocol):
-    """What the sender needs of the account it sends for."""
+class Lane(turns.Lane, Protocol):
+    """What the sender needs of the account it sends for, besides what its turns do."""
 
     exchange: Exchange
     measurer: Measurer
-    queue: AccountQueue
-    budget: Budget
     policy: Policy
     journal: Journal
-    clock: Clock
-    shared: Shared
     standing: Standing
-
-    async def recover(self) -> None:
-        """Settle what an earlier process left, before anything is sent."""
-
-    async def apply(self, entry: Entry, event: Event) -> Entry:
-        """Let an event happen to an entry, durably. Raises StaleVersion."""
 
     async def apply_with(self, entry: Entry, event: Event, following: Step) -> bool:
         """The same together with the step that follows; whether that one was made durable too."""
@@ -105,8 +90,7 @@ class Sender:
         self.measuring: dict[str, Entry] = {}
         """What takes a look at the account first, by key."""
         self._lane = lane
-        self._turns = Turns(lane, self.in_air, self._launch)
-        self._flights: Flights | None = None
+        self._turns = turns.Turns(lane, self.in_air, self._launch)
         self._flights_over = asyncio.Event()
         self._flights_over.set()
 
@@ -114,14 +98,11 @@ class Sender:
 
     def start(self, flights: Flights) -> None:
         """Begin to take turns; nothing is sent before the account has recovered."""
-        self._flights = flights
         self._turns.start(flights)
 
     async def end(self) -> None:
         """Take no more turns, cancel what is in the air and wait until it is over."""
-        self._turns.end()
-        if self._flights is not None:
-            await self._flights.end()
+        await self._turns.end()
 
     async def landed(self) -> None:
         """Wait until nothing is in the air."""

@@ -60,11 +60,13 @@ class Turns:
         self._flights = flights
         self.poke()
 
-    def end(self) -> None:
-        """Take no more."""
-        self._flights = None
+    async def end(self) -> None:
+        """Take no more, cancel what is in the air and wait until it is over."""
+        flights, self._flights = self._flights, None
         if self._timer is not None:
             self._timer.cancel()
+        if flights is not None:
+            await flights.end()
 
     @property
     def flights(self) -> Flights | None:

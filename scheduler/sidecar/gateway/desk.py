@@ -285,9 +285,8 @@ class Desk:
         """Take nothing new; what has not been sent is taken back now, and its client told."""
         self.is_draining = True
         for key in self._holders:
-            if key in self._taking_back:
-                continue
-            self._taking_back[key] = self._start(self._take_back(key))
+            if key not in self._taking_back:
+                self._taking_back[key] = self._start(self._take_back(key))
 
     async def drained(self) -> None:
         """Wait until what was not sent is taken back, as far as the journal does that in time."""
